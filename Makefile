@@ -1,0 +1,113 @@
+# vmos: make [ARCH=x64|arm64|rv64] [all|run|test|...]; `make help` lists the targets.
+
+ARCH    ?= x64
+ARCHES  := x64 arm64 rv64
+VERSION := 0.1
+COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+Q       := $(if $(V),,@)
+PYTHON  := /usr/bin/python3
+CC      := clang
+LD      := ld.lld
+
+ifeq ($(filter $(ARCH),$(ARCHES)),)
+$(error ARCH=$(ARCH) is not known; use one of: $(ARCHES))
+endif
+
+B := build/$(ARCH)
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+# ---- Rooms: what each folder may include -------------------------------------------------------
+# A room is compiled with an include path that holds only what stands here, so that a forbidden
+# include does not compile. Arrows point down: kernel -> authority -> memory -> machine, platform -> lib.
+
+VIEW_lib       := lib vmos/abi.h
+VIEW_machine   := $(VIEW_lib) vmos/machine.h machine
+VIEW_platform  := $(VIEW_lib) vmos/machine.h platform
+VIEW_memory    := $(VIEW_platform) machine memory
+VIEW_authority := $(VIEW_memory) vmos/driver.h vmos/block.h vmos/nic.h vmos/entropy.h authority
+VIEW_kernel    := $(VIEW_authority) kernel
+VIEW_driver    := $(VIEW_lib) vmos/driver.h vmos/block.h vmos/nic.h vmos/entropy.h
+ROOMS          := lib machine platform memory authority kernel driver
+
+build/rooms/%/.made: Makefile
+	@rm -rf $(@D) && mkdir -p $(@D)/vmos
+	@$(foreach v,$(VIEW_$*),ln -s $(if $(filter vmos/%,$v),$(CURDIR)/include/$v $(@D)/$v,$(CURDIR)/$v $(@D)/$v);)
+	@touch $@
+
+# ---- Target compilation --------------------------------------------------------------------------
+
+include platform/$(ARCH)/arch.mk        # ARCH_CFLAGS, ARCH_LDFLAGS, QEMU, QEMU_ARGS
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Werror
+CFLAGS   := -std=c11 -ffreestanding -O2 -g -fpie -fvisibility=hidden -fno-omit-frame-pointer \
+            -fno-stack-protector -fno-strict-aliasing -fno-common -fno-asynchronous-unwind-tables \
+            -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)/= -MMD -MP $(WARNINGS) $(ARCH_CFLAGS)
+
+room     = $(firstword $(subst /, ,$1))
+SOURCES := $(wildcard lib/*.c machine/*.c platform/*.c platform/$(ARCH)/*.c platform/$(ARCH)/*.S memory/*.c \
+             authority/*.c driver/*/*.c kernel/*.c kernel/selftest/*.c)
+OBJECTS := $(patsubst %,$B/%.o,$(SOURCES))
+
+$(OBJECTS): $(ROOMS:%=build/rooms/%/.made)
+
+$B/%.c.o: %.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC  $<")
+	$Q$(CC) $(CFLAGS) $(CFLAGS_$<) -Ibuild/rooms/$(call room,$<) \
+	  $(if $(filter driver,$(call room,$<)),,-Iplatform/$(ARCH)) -c $< -o $@
+
+$B/%.S.o: %.S
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  AS  $<")
+	$Q$(CC) $(filter-out -std=c11,$(CFLAGS)) -Ibuild/rooms/platform -Iplatform/$(ARCH) -c $< -o $@
+
+CFLAGS_lib/string.c := -fno-builtin
+CFLAGS_kernel/version.c = -DVMOS_VERSION='"$(VERSION)"' -DVMOS_COMMIT='"$(COMMIT)"'
+$B/kernel/version.c.o: $B/commit
+$B/commit: FORCE
+	@mkdir -p $(@D); echo '$(VERSION) $(COMMIT)' | cmp -s - $@ || echo '$(VERSION) $(COMMIT)' > $@
+
+# The initial ramdisk: a cpio archive of service/initrd, the same bytes for the same files.
+$B/initrd.img: $(shell find service/initrd -type f 2>/dev/null) tools/make-initrd
+	@mkdir -p $(@D)
+	$Qtools/make-initrd service/initrd $@
+
+$B/initrd.o: $B/initrd.img
+	$Qprintf '.section .rodata.initrd,"a"\n.balign 8\n.global initrd_embedded\n.global initrd_embedded_end\ninitrd_embedded:\n.incbin "$<"\ninitrd_embedded_end:\n' \
+	  | $(CC) $(ARCH_CFLAGS) -x assembler -c - -o $@
+
+# Linked twice: the first link gives the addresses for the symbol table that the second carries. The table
+# lies behind the code, so that the code does not move.
+LINK = $(LD) -nostdlib -static -z max-page-size=4096 --gc-sections --build-id=none $(ARCH_LDFLAGS) \
+       -T platform/$(ARCH)/linker.ld $(OBJECTS) $B/initrd.o
+
+$B/symbols0.o: tools/make-symbols
+	@mkdir -p $(@D)
+	$Qtools/make-symbols /dev/null | $(CC) $(ARCH_CFLAGS) -x assembler -c - -o $@
+$B/kernel0.elf: $(OBJECTS) $B/initrd.o $B/symbols0.o platform/$(ARCH)/linker.ld
+	$Q$(LINK) $B/symbols0.o -o $@
+$B/symbols.o: $B/kernel0.elf tools/make-symbols
+	$Qtools/make-symbols $< | $(CC) $(ARCH_CFLAGS) -x assembler -c - -o $@
+$B/kernel-$(ARCH).elf: $B/symbols.o
+	$(if $(V),,@echo "  LD  $@")
+	$Q$(LINK) $B/symbols.o -o $@
+$B/kernel-$(ARCH).efi: $B/kernel-$(ARCH).elf
+	$Qllvm-objcopy -O binary $< $@
+
+.PHONY: all run test test-host test-qemu test-long fuzz setup help clean host kernels lint FORCE
+all: $B/kernel-$(ARCH).elf $B/initrd.img $(ARCH_ALL)
+
+kernels:
+	$Q$(foreach a,$(ARCHES),$(MAKE) --no-print-directory ARCH=$a all &&) true
+
+include test/test.mk
+
+clean:
+	rm -rf build
+
+help:
+	@sed -n 's/^##//p' Makefile test/test.mk
+
+-include $(OBJECTS:.o=.d)

@@ -1,0 +1,118 @@
+/*
+ * pci.h: finds PCI functions and decodes what their configuration space says.
+ *
+ * Pure: all access goes through `struct pci_access`, so the same code runs over ECAM, ports 0xCF8/0xCFC,
+ * an lspci dump and a fuzzer's bytes. What configuration space says is hostile: each walk is bounded.
+ */
+#ifndef MACHINE_PCI_H
+#define MACHINE_PCI_H
+
+#include <vmos/machine.h>
+#include <lib/printf.h>
+
+enum { PCI_MAX_BARS = 6, PCI_MAX_CAPABILITIES = 48, PCI_MAX_EXTENDED_CAPABILITIES = 64 };
+
+struct pci_address {
+    uint16_t segment;
+    uint8_t bus;
+    uint8_t devfn; /* device << 3 | function */
+};
+
+/* width is 1, 2 or 4; offset is naturally aligned; below 256 unless `extended`. An absent function, or an
+ * offset that cannot be reached, reads as all ones and ignores writes. */
+struct pci_access {
+    uint32_t (*read)(const struct pci_access *access, struct pci_address where, unsigned offset, unsigned width);
+    void (*write)(const struct pci_access *access, struct pci_address where, unsigned offset, unsigned width,
+                  uint32_t value);
+    bool extended; /* offsets up to 4095 can be reached */
+};
+
+enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEMORY32, PCI_BAR_MEMORY64 };
+
+struct pci_bar {
+    enum pci_bar_kind kind;
+    bool prefetchable;
+    bool assigned;    /* bus_address and cpu_address are valid, and decoding may be switched on */
+    uint64_t size;    /* bytes, a power of two */
+    uint64_t bus_address;
+    uint64_t cpu_address; /* after the host bridge's translation; for I/O on x64 the port */
+};
+
+struct pci_capability {
+    uint8_t identifier;
+    uint8_t length; /* bytes that may be read from offset on: up to the next capability or the end */
+    uint8_t offset;
+};
+
+struct pci_extended_capability {
+    uint16_t identifier, offset;
+    uint8_t version;
+};
+
+struct pci_msix { /* [PCI Express Base 6.0 §7.7.2] */
+    bool usable;
+    uint8_t capability;
+    uint16_t vector_count;
+    uint8_t table_bar, pending_bar;
+    uint32_t table_offset, pending_offset; /* checked against the BARs */
+};
+
+struct pci_msi { /* [PCI Express Base 6.0 §7.7.1] */
+    bool usable;
+    uint8_t capability;
+    bool wide;      /* 64-bit address */
+    bool maskable;  /* per-vector mask bits */
+    uint8_t vector_count;
+};
+
+struct pci_function {
+    struct pci_address where;
+    uint16_t bridge; /* index of machine.host_bridges */
+    uint16_t vendor, device, subsystem_vendor, subsystem;
+    uint32_t class_code;
+    uint8_t revision, header_type;
+    uint8_t interrupt_pin; /* 0: none, 1 = INTA..4 */
+    uint8_t interrupt_line; /* what firmware wrote; only x64 firmware means something by it */
+    uint8_t secondary_bus, subordinate_bus; /* bridges */
+    /* The pin as the host bridge sees it after swizzling through the bridges above, and the devfn on
+     * the bridge's own bus that it belongs to; for intx_routes. */
+    uint8_t root_pin;
+    uint16_t root_device; /* bus << 8 | devfn */
+    struct pci_bar bars[PCI_MAX_BARS];
+    uint8_t capability_count, extended_capability_count;
+    struct pci_capability capabilities[PCI_MAX_CAPABILITIES];
+    struct pci_extended_capability extended_capabilities[PCI_MAX_EXTENDED_CAPABILITIES];
+    struct pci_msix msix;
+    struct pci_msi msi;
+    uint8_t express, power_management; /* capability offsets, 0 when absent */
+};
+
+/* Calls `found` for each function behind the bridge, parents before children, buses ascending. Buses are
+ * numbered where firmware did not. Stops when `found` returns false. The function passed is only valid
+ * during the call. Its BARs are sized (decoding off meanwhile) and show what firmware assigned. */
+typedef bool pci_found(void *context, const struct pci_function *function);
+void pci_enumerate(const struct machine_host_bridge *bridge, uint16_t bridge_index, const struct pci_access *access,
+                   pci_found *found, void *context);
+
+/* Assigns every BAR (and bridge window) behind the host bridge that has no valid place, from its windows,
+ * largest first; keeps what firmware placed well. Updates functions[] and the hardware. A BAR that does not
+ * fit stays unassigned and is named in the log. `functions` are all those of this bridge, in found order. */
+void pci_assign(const struct machine_host_bridge *bridge, const struct pci_access *access,
+                struct pci_function *functions[], size_t count);
+
+/* The line that the function's INTx pin arrives at, by the bridge's routes; MACHINE_NO_LINE: not routed. */
+struct machine_line pci_intx_line(const struct machine_host_bridge *bridge, const struct pci_function *function);
+
+/* "Amazon ENA network adapter" for the functions that vmos knows by name, else NULL. */
+const char *pci_function_name(const struct pci_function *function);
+/* "ethernet controller", by class; never NULL. */
+const char *pci_class_name(uint32_t class_code);
+
+/* "0000:00:1f.2" */
+#define PCI_ADDRESS_TEXT_SIZE 13
+void pci_address_text(struct pci_address where, char text[PCI_ADDRESS_TEXT_SIZE]);
+
+/* Everything about a function as stable "key: value" lines. */
+void pci_report(const struct pci_function *function, struct printer *printer);
+
+#endif

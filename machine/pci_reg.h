@@ -1,0 +1,64 @@
+/*
+ * pci_reg.h: registers of PCI configuration space [PCI Express Base 6.0 §7.5, PCI Local Bus 3.0 §6].
+ */
+#ifndef MACHINE_PCI_REG_H
+#define MACHINE_PCI_REG_H
+
+enum {
+    PCI_VENDOR = 0x00,  /* 16 */
+    PCI_DEVICE = 0x02,  /* 16 */
+    PCI_COMMAND = 0x04, /* 16 */
+    PCI_COMMAND_IO = 1 << 0,
+    PCI_COMMAND_MEMORY = 1 << 1,
+    PCI_COMMAND_MASTER = 1 << 2,
+    PCI_COMMAND_INTX_DISABLE = 1 << 10,
+    PCI_STATUS = 0x06, /* 16 */
+    PCI_STATUS_INTERRUPT = 1 << 3,
+    PCI_STATUS_CAPABILITIES = 1 << 4,
+    PCI_REVISION = 0x08,    /* 8 */
+    PCI_CLASS = 0x09,       /* 24 */
+    PCI_HEADER_TYPE = 0x0e, /* 8 */
+    PCI_HEADER_MULTIFUNCTION = 0x80,
+    PCI_BAR0 = 0x10, /* 32, six of them; two in a bridge */
+    PCI_PRIMARY_BUS = 0x18,
+    PCI_SECONDARY_BUS = 0x19,
+    PCI_SUBORDINATE_BUS = 0x1a,
+    PCI_IO_BASE = 0x1c,
+    PCI_IO_LIMIT = 0x1d,
+    PCI_MEMORY_BASE = 0x20,
+    PCI_MEMORY_LIMIT = 0x22,
+    PCI_PREFETCH_BASE = 0x24,
+    PCI_PREFETCH_LIMIT = 0x26,
+    PCI_PREFETCH_BASE_HIGH = 0x28,
+    PCI_PREFETCH_LIMIT_HIGH = 0x2c,
+    PCI_SUBSYSTEM_VENDOR = 0x2c,
+    PCI_SUBSYSTEM = 0x2e,
+    PCI_IO_BASE_HIGH = 0x30,
+    PCI_IO_LIMIT_HIGH = 0x32,
+    PCI_CAPABILITIES = 0x34,
+    PCI_INTERRUPT_LINE = 0x3c,
+    PCI_INTERRUPT_PIN = 0x3d,
+    PCI_BRIDGE_CONTROL = 0x3e,
+
+    PCI_CAPABILITY_POWER = 0x01,
+    PCI_CAPABILITY_MSI = 0x05,
+    PCI_CAPABILITY_VENDOR = 0x09,
+    PCI_CAPABILITY_EXPRESS = 0x10,
+    PCI_CAPABILITY_MSIX = 0x11,
+
+    PCI_MSIX_CONTROL = 2, /* from the capability; 16 */
+    PCI_MSIX_CONTROL_ENABLE = 1 << 15,
+    PCI_MSIX_CONTROL_MASK_ALL = 1 << 14,
+    PCI_MSIX_TABLE = 4,
+    PCI_MSIX_PENDING = 8,
+    PCI_MSIX_ENTRY_SIZE = 16, /* address low, address high, data, control */
+    PCI_MSIX_ENTRY_MASKED = 1 << 0,
+
+    PCI_MSI_CONTROL = 2,
+    PCI_MSI_CONTROL_ENABLE = 1 << 0,
+    PCI_MSI_CONTROL_WIDE = 1 << 7,
+    PCI_MSI_CONTROL_MASKABLE = 1 << 8,
+    PCI_MSI_ADDRESS = 4,
+};
+
+#endif

@@ -1,0 +1,5 @@
+ARCH_CFLAGS  := --target=aarch64-unknown-none-elf -march=armv8-a -mgeneral-regs-only -mstrict-align
+ARCH_LDFLAGS := -m aarch64elf
+ARCH_ALL      = $B/kernel-$(ARCH).efi
+QEMU         := qemu-system-aarch64
+QEMU_MACHINE := -M virt,gic-version=3 -cpu max

@@ -1,0 +1,38 @@
+/*
+ * boot.h: how platform/ARCH hands the machine to the kernel.
+ *
+ * boot.S runs wherever the image was loaded. It clears .bss, switches to the boot stack, and calls
+ * boot_early() (early.c, position independent, MMU off or identity-mapped), which fills the boot page
+ * tables: the kernel image in the upper half with its final permissions (text RX, constants R, data RW, guard
+ * page under each stack), and an identity mapping of the page that switches. Then it jumps to
+ * kernel_main in the upper half on the boot stack, exceptions already going to trap.S.
+ */
+#ifndef PLATFORM_BOOT_H
+#define PLATFORM_BOOT_H
+
+#include <vmos/machine.h>
+
+enum boot_protocol { BOOT_PVH, BOOT_FDT, BOOT_EFI };
+
+struct boot_info {
+    enum boot_protocol protocol;
+    uint64_t argument;       /* physical address of the start info (PVH) or device tree (FDT; 0 when none) */
+    uint64_t boot_cpu;       /* hart ID, MPIDR affinity, APIC ID */
+    uint64_t image_physical; /* where the image's first byte lies; page-aligned */
+    uint64_t entry_counter;  /* counter_read() at the very first instructions */
+    uint8_t entry_level;     /* arm64: exception level at entry; else 0 */
+};
+
+/* kernel/main.c */
+_Noreturn void kernel_main(const struct boot_info *boot);
+
+/* Every linker.ld defines these, page-aligned, in the upper half, in this order. image_start is linked at
+ * IMAGE_BASE (arch.h). Between stack_guard and stack_top: the boot CPU's stack above one unmapped page. */
+extern char image_start[], text_start[], text_end[], rodata_start[], rodata_end[], data_start[], data_end[],
+    bss_start[], bss_end[], image_end[];
+extern char boot_stack_guard[], boot_stack_bottom[], boot_stack_top[];
+
+/* The embedded initial ramdisk, inside rodata; its size is initrd_embedded_end - initrd_embedded. */
+extern const char initrd_embedded[], initrd_embedded_end[];
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * clock.h: one monotonic clock in nanoseconds and one tickless timer queue.
+ *
+ * ARCH/timer.c gives a counter, its frequency, and a one-shot alarm; platform/clock.c makes the rest.
+ */
+#ifndef PLATFORM_CLOCK_H
+#define PLATFORM_CLOCK_H
+
+#include <vmos/machine.h>
+#include <lib/printf.h>
+
+/* ARCH/timer.c. Fills in what it found; false when there is no usable counter (then panic says so). */
+struct timer_source {
+    const char *counter_name; /* "TSC", "CNTVCT_EL0", "time CSR" */
+    const char *alarm_name;   /* "local APIC one-shot", "TSC-deadline", "Sstc", "SBI" */
+    const char *calibration;  /* "HPET", "PM timer", "device tree", "CPUID 0x15"... */
+    uint64_t frequency_hz;
+};
+bool timer_init(const struct machine *machine, struct timer_source *source);
+uint64_t counter_read(void); /* any time, also before timer_init; ordered against loads before it */
+/* Raises the timer interrupt once when counter_read() >= deadline; replaces the alarm before it; a deadline
+ * in the past fires at once. UINT64_MAX: none. Its interrupt calls clock_alarm(). */
+void timer_arm(uint64_t counter_deadline);
+/* A better frequency, when a coarse calibration has been refined after some time has passed; 0: no news. */
+uint64_t timer_refine(void);
+
+/* platform/clock.c */
+void clock_init(const struct timer_source *source, uint64_t entry_counter);
+uint64_t clock_now(void); /* nanoseconds since entry_counter; monotonic */
+void clock_alarm(void);   /* from the timer interrupt: runs what is due */
+void clock_report(struct printer *printer);
+
+/* A one-shot timer; the memory is the caller's and must live until it fires or is cancelled. `fire` runs
+ * in interrupt context with interrupts disabled. */
+struct timer {
+    uint64_t deadline_ns;
+    void (*fire)(struct timer *timer);
+    void *context;
+    struct timer *next; /* clock.c's own */
+    bool armed;
+};
+void timer_start(struct timer *timer, uint64_t deadline_ns); /* moves it when already armed */
+void timer_cancel(struct timer *timer);
+
+/* Spins for at least this long; for hardware that asks for microseconds. */
+void clock_spin(uint64_t nanoseconds);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * interrupt.h: from a wire or a message to a handler.
+ *
+ * platform/interrupt.c keeps one table of routes; a route's number is its index there. ARCH/interrupt.c
+ * drives the controllers. A handler runs with interrupts disabled and must make its source drop the line,
+ * or mask the route, before it returns.
+ */
+#ifndef PLATFORM_INTERRUPT_H
+#define PLATFORM_INTERRUPT_H
+
+#include <vmos/machine.h>
+#include <lib/printf.h>
+
+enum { INTERRUPT_MAX_ROUTES = 192 };
+
+enum route_kind { ROUTE_FREE, ROUTE_LINE, ROUTE_MESSAGE };
+
+/* Who will write a message: what an ITS or an interrupt remapper needs to know. */
+struct message_source {
+    uint32_t requester;  /* bus << 8 | devfn */
+    uint16_t segment;
+    uint16_t host_bridge; /* index of machine.host_bridges */
+    uint16_t index;       /* which of the function's vectors */
+    uint16_t vector_count; /* how many it has in all; the same in every call for one function */
+};
+
+struct message { /* what the device writes, and where */
+    uint64_t address;
+    uint32_t data;
+};
+
+typedef void interrupt_handler(void *context);
+
+/* ---- For everybody above, platform/interrupt.c ---------------------------------------------- */
+
+/* Sets up the controllers (masked) and this CPU's interface. */
+void interrupt_init(const struct machine *machine);
+
+/* Attaches a handler; the route starts masked. A line may have several handlers: all are called.
+ * STATUS_NOT_FOUND: no controller has this line. STATUS_LIMIT: no vector left. */
+enum status interrupt_attach_line(const struct machine_line *line, const char *who, interrupt_handler *handler,
+                                  void *context, uint32_t *route);
+/* STATUS_UNSUPPORTED: the machine has nothing that takes messages, or not from this function. */
+enum status interrupt_attach_message(const struct message_source *source, const char *who, interrupt_handler *handler,
+                                     void *context, uint32_t *route, struct message *message);
+void interrupt_detach(uint32_t route); /* masked first; no handler runs after it returns */
+void interrupt_mask(uint32_t route);
+void interrupt_unmask(uint32_t route);
+
+/* "key: value" lines: controllers, then each route with its name, kind, count. */
+void interrupt_report(struct printer *printer);
+uint64_t interrupt_count(uint32_t route);
+
+/* ---- Between platform/interrupt.c and ARCH/interrupt.c ---------------------------------------- */
+
+/* ARCH tells: this route's interrupt has arrived. ARCH acknowledges and ends it at the controller. */
+void interrupt_dispatch(uint32_t route);
+void interrupt_spurious(const char *what, uint32_t number); /* counted; logged the first time */
+
+void controller_init(const struct machine *machine);
+void controller_report(struct printer *printer);
+/* The unique key of a wired line is machine_line.line. Masked. */
+enum status controller_route_line(const struct machine_line *line, uint32_t route);
+enum status controller_route_message(const struct message_source *source, uint32_t route, struct message *message);
+void controller_release(uint32_t route);
+/* For messages this may be a no-op where the controller has no mask: the device's own mask is used too. */
+void controller_mask(uint32_t route);
+void controller_unmask(uint32_t route);
+bool controller_has_messages(void);
+
+#endif
