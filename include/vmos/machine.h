@@ -19,6 +19,7 @@
 enum {
     MACHINE_MAX_CPUS = 256,
     MACHINE_MAX_MEMORY_RANGES = 160,
+    MACHINE_MAX_MEMORY_NODES = 32,
     MACHINE_MAX_IO_APICS = 16,
     MACHINE_MAX_OVERRIDES = 24,
     MACHINE_MAX_NMIS = 16,
@@ -63,6 +64,11 @@ struct memory_range {
     uint64_t base, size;
     enum memory_kind kind;
     uint32_t node; /* proximity domain or MACHINE_NO_NODE */
+};
+
+struct machine_memory_node { /* what lies where by proximity domain; says nothing about what is RAM */
+    uint64_t base, size;
+    uint32_t node;
 };
 
 /* ---- Registers as firmware describes them --------------------------------------------------- */
@@ -317,6 +323,9 @@ struct machine {
     uint32_t memory_count;
     struct memory_range memory[MACHINE_MAX_MEMORY_RANGES]; /* after machine_finish: sorted, disjoint */
 
+    uint32_t memory_node_count;
+    struct machine_memory_node memory_nodes[MACHINE_MAX_MEMORY_NODES];
+
     /* x64 */
     uint64_t local_apic; /* physical base of the memory-mapped local APIC */
     bool has_pic;        /* PC-AT compatible 8259s to be masked */
@@ -372,6 +381,8 @@ struct machine {
     struct machine_region initrd;
     uint32_t seed_size;
     uint8_t seed[MACHINE_SEED_SIZE]; /* rng-seed; wiped once mixed in */
+
+    uint32_t full; /* machine.c's own: which arrays have been full, so that it is said once */
 };
 
 #endif
