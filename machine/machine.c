@@ -207,56 +207,51 @@ static bool base_valid(const char *what, uint64_t base)
     return base != 0;
 }
 
+/* The entry whose uint64_t at `base_offset` is `base`, or a new one. */
+static void *add_by_base(struct machine *machine, enum list list, const char *what, void *array, size_t element,
+                         size_t limit, uint32_t *count, size_t base_offset, uint64_t base)
+{
+    if (!base_valid(what, base))
+        return NULL;
+    for (uint32_t i = 0; i < *count; i++) {
+        uint8_t *entry = (uint8_t *)array + element * i;
+        if (memcmp(entry + base_offset, &base, sizeof base) == 0)
+            return entry;
+    }
+    uint8_t *added = append(machine, list, array, element, limit, count);
+    if (added != NULL)
+        memcpy(added + base_offset, &base, sizeof base);
+    return added;
+}
+
+#define ADD_BY_BASE(machine, list, what, array, count, type, base)                                                     \
+    add_by_base(machine, list, what, array, sizeof(type), COUNT_OF(array), &(count), offsetof(type, base), base)
+
 struct machine_v2m *machine_add_v2m(struct machine *machine, uint64_t base)
 {
-    if (!base_valid("GICv2m frame", base))
-        return NULL;
-    for (uint32_t i = 0; i < machine->v2m_count; i++)
-        if (machine->v2m[i].base == base)
-            return &machine->v2m[i];
-    struct machine_v2m *added = APPEND(machine, LIST_V2M, machine->v2m, machine->v2m_count);
-    if (added != NULL)
-        added->base = base;
-    return added;
+    return ADD_BY_BASE(machine, LIST_V2M, "GICv2m frame", machine->v2m, machine->v2m_count, struct machine_v2m, base);
 }
 
 struct machine_its *machine_add_its(struct machine *machine, uint32_t id, uint64_t base)
 {
-    if (!base_valid("GIC translation service", base))
-        return NULL;
-    for (uint32_t i = 0; i < machine->its_count; i++)
-        if (machine->its[i].base == base)
-            return &machine->its[i];
-    struct machine_its *added = APPEND(machine, LIST_ITS, machine->its, machine->its_count);
-    if (added != NULL)
-        *added = (struct machine_its){.id = id, .base = base};
-    return added;
+    uint32_t before = machine->its_count;
+    struct machine_its *its = ADD_BY_BASE(machine, LIST_ITS, "GIC translation service", machine->its,
+                                          machine->its_count, struct machine_its, base);
+
+    if (machine->its_count != before)
+        its->id = id;
+    return its;
 }
 
 struct machine_plic *machine_add_plic(struct machine *machine, uint64_t base)
 {
-    if (!base_valid("PLIC", base))
-        return NULL;
-    for (uint32_t i = 0; i < machine->plic_count; i++)
-        if (machine->plics[i].base == base)
-            return &machine->plics[i];
-    struct machine_plic *added = APPEND(machine, LIST_PLICS, machine->plics, machine->plic_count);
-    if (added != NULL)
-        added->base = base;
-    return added;
+    return ADD_BY_BASE(machine, LIST_PLICS, "PLIC", machine->plics, machine->plic_count, struct machine_plic, base);
 }
 
 struct machine_aplic *machine_add_aplic(struct machine *machine, uint64_t base)
 {
-    if (!base_valid("APLIC", base))
-        return NULL;
-    for (uint32_t i = 0; i < machine->aplic_count; i++)
-        if (machine->aplics[i].base == base)
-            return &machine->aplics[i];
-    struct machine_aplic *added = APPEND(machine, LIST_APLICS, machine->aplics, machine->aplic_count);
-    if (added != NULL)
-        added->base = base;
-    return added;
+    return ADD_BY_BASE(machine, LIST_APLICS, "APLIC", machine->aplics, machine->aplic_count, struct machine_aplic,
+                       base);
 }
 
 bool machine_add_context(struct machine *machine, uint32_t cpu, uint32_t number, bool supervisor)
