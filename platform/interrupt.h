@@ -36,7 +36,8 @@ typedef void interrupt_handler(void *context);
 /* Sets up the controllers (masked) and this CPU's interface. */
 void interrupt_init(const struct machine *machine);
 
-/* Attaches a handler; the route starts masked. A line may have several handlers: all are called.
+/* Attaches a handler; the route starts masked. A line may have several handlers, each with its own route: all
+ * whose route is unmasked are called, and masking one of them masks the line. `who` lives as long as the route.
  * STATUS_NOT_FOUND: no controller has this line. STATUS_LIMIT: no vector left. */
 enum status interrupt_attach_line(const struct machine_line *line, const char *who, interrupt_handler *handler,
                                   void *context, uint32_t *route);
