@@ -10,7 +10,7 @@
 #include <vmos/machine.h>
 #include <lib/printf.h>
 
-enum { PCI_MAX_BARS = 6, PCI_MAX_CAPABILITIES = 48, PCI_MAX_EXTENDED_CAPABILITIES = 64 };
+enum { PCI_MAX_BARS = 6, PCI_MAX_CAPABILITIES = 48, PCI_MAX_EXTENDED_CAPABILITIES = 32 };
 
 struct pci_address {
     uint16_t segment;
@@ -24,7 +24,10 @@ struct pci_access {
     uint32_t (*read)(const struct pci_access *access, struct pci_address where, unsigned offset, unsigned width);
     void (*write)(const struct pci_access *access, struct pci_address where, unsigned offset, unsigned width,
                   uint32_t value);
-    bool extended; /* offsets up to 4095 can be reached */
+    /* Waits; for a device that answers "not ready yet". NULL: such a device counts as absent. */
+    void (*pause)(const struct pci_access *access, unsigned milliseconds);
+    bool extended;  /* offsets up to 4095 can be reached */
+    bool read_only; /* a dump: nothing is written, so bus numbers are taken as they are and BARs have size 0 */
 };
 
 enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEMORY32, PCI_BAR_MEMORY64 };
@@ -32,11 +35,15 @@ enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEMORY32, PCI_BAR_MEMORY64
 struct pci_bar {
     enum pci_bar_kind kind;
     bool prefetchable;
-    bool assigned;    /* bus_address and cpu_address are valid, and decoding may be switched on */
-    uint64_t size;    /* bytes, a power of two */
+    bool assigned; /* bus_address and cpu_address are valid, and decoding may be switched on */
+    uint64_t size; /* bytes, a power of two */
     uint64_t bus_address;
-    uint64_t cpu_address; /* after the host bridge's translation; for I/O on x64 the port */
+    uint64_t cpu_address; /* after the host bridge's translation; I/O below 0x10000 is a port number, above it memory */
 };
+
+/* A bridge has two BARs; the next three of bars[] are the windows that it forwards to its secondary bus, of
+ * any size that is a multiple of 4 KiB (I/O) or 1 MiB. */
+enum { PCI_BRIDGE_IO = 2, PCI_BRIDGE_MEMORY = 3, PCI_BRIDGE_PREFETCH = 4 };
 
 struct pci_capability {
     uint8_t identifier;
@@ -60,8 +67,8 @@ struct pci_msix { /* [PCI Express Base 6.0 §7.7.2] */
 struct pci_msi { /* [PCI Express Base 6.0 §7.7.1] */
     bool usable;
     uint8_t capability;
-    bool wide;      /* 64-bit address */
-    bool maskable;  /* per-vector mask bits */
+    bool wide;     /* 64-bit address */
+    bool maskable; /* per-vector mask bits */
     uint8_t vector_count;
 };
 
@@ -71,9 +78,9 @@ struct pci_function {
     uint16_t vendor, device, subsystem_vendor, subsystem;
     uint32_t class_code;
     uint8_t revision, header_type;
-    uint8_t interrupt_pin; /* 0: none, 1 = INTA..4 */
-    uint8_t interrupt_line; /* what firmware wrote; only x64 firmware means something by it */
-    uint8_t secondary_bus, subordinate_bus; /* bridges */
+    uint8_t interrupt_pin;                  /* 0: none, 1 = INTA..4 */
+    uint8_t interrupt_line;                 /* what firmware wrote; only x64 firmware means something by it */
+    uint8_t secondary_bus, subordinate_bus; /* bridges; 0, 0 when nothing behind it can be reached */
     /* The pin as the host bridge sees it after swizzling through the bridges above, and the devfn on
      * the bridge's own bus that it belongs to; for intx_routes. */
     uint8_t root_pin;
@@ -94,11 +101,20 @@ typedef bool pci_found(void *context, const struct pci_function *function);
 void pci_enumerate(const struct machine_host_bridge *bridge, uint16_t bridge_index, const struct pci_access *access,
                    pci_found *found, void *context);
 
+/* Refuses what firmware placed where something else of the machine answers (RAM, an ECAM, an interrupt
+ * controller, a timer): the BAR counts as unassigned and pci_assign moves it. To be called before pci_assign. */
+void pci_check_placement(const struct machine *machine, struct pci_function *functions[], size_t count);
+
 /* Assigns every BAR (and bridge window) behind the host bridge that has no valid place, from its windows,
- * largest first; keeps what firmware placed well. Updates functions[] and the hardware. A BAR that does not
- * fit stays unassigned and is named in the log. `functions` are all those of this bridge, in found order. */
+ * largest first; keeps what firmware placed well. Updates functions[] and the hardware, and lets bridges
+ * forward; decoding of a function one of whose BARs moved is left off. A BAR that does not fit stays
+ * unassigned and is named in the log. `functions` are all those of this bridge, in found order. */
 void pci_assign(const struct machine_host_bridge *bridge, const struct pci_access *access,
                 struct pci_function *functions[], size_t count);
+
+/* Writes the BARs' and bridge windows' registers again from `function` (a device that leaves D3 or a reset has
+ * forgotten them); decoding must be off. False when one does not read back; it is then no longer assigned. */
+bool pci_write_bars(const struct pci_access *access, struct pci_function *function);
 
 /* The line that the function's INTx pin arrives at, by the bridge's routes; MACHINE_NO_LINE: not routed. */
 struct machine_line pci_intx_line(const struct machine_host_bridge *bridge, const struct pci_function *function);

@@ -19,7 +19,13 @@ enum {
     PCI_CLASS = 0x09,       /* 24 */
     PCI_HEADER_TYPE = 0x0e, /* 8 */
     PCI_HEADER_MULTIFUNCTION = 0x80,
+    PCI_HEADER_NORMAL = 0,
+    PCI_HEADER_BRIDGE = 1,
     PCI_BAR0 = 0x10, /* 32, six of them; two in a bridge */
+    PCI_BAR_IS_IO = 1 << 0,
+    PCI_BAR_TYPE_MASK = 3 << 1, /* memory: 0 = 32 bits, 2 = 64 bits, others reserved */
+    PCI_BAR_TYPE_64 = 2 << 1,
+    PCI_BAR_PREFETCHABLE = 1 << 3,
     PCI_PRIMARY_BUS = 0x18,
     PCI_SECONDARY_BUS = 0x19,
     PCI_SUBORDINATE_BUS = 0x1a,
@@ -36,6 +42,8 @@ enum {
     PCI_IO_BASE_HIGH = 0x30,
     PCI_IO_LIMIT_HIGH = 0x32,
     PCI_CAPABILITIES = 0x34,
+    PCI_FIRST_CAPABILITY = 0x40,
+    PCI_FIRST_EXTENDED_CAPABILITY = 0x100,
     PCI_INTERRUPT_LINE = 0x3c,
     PCI_INTERRUPT_PIN = 0x3d,
     PCI_BRIDGE_CONTROL = 0x3e,
@@ -45,17 +53,30 @@ enum {
     PCI_CAPABILITY_VENDOR = 0x09,
     PCI_CAPABILITY_EXPRESS = 0x10,
     PCI_CAPABILITY_MSIX = 0x11,
+    PCI_CAPABILITY_ENHANCED_ALLOCATION = 0x14,
+
+    PCI_EXPRESS_FLAGS = 2,          /* from the capability; 16 */
+    PCI_EXPRESS_TYPE_ROOT_PORT = 4, /* bits 7:4 */
+    PCI_EXPRESS_TYPE_DOWNSTREAM_PORT = 6,
+
+    PCI_POWER_CONTROL = 4,         /* from the capability; 16 */
+    PCI_POWER_STATE_MASK = 3 << 0, /* D0..D3hot */
 
     PCI_MSIX_CONTROL = 2, /* from the capability; 16 */
     PCI_MSIX_CONTROL_ENABLE = 1 << 15,
     PCI_MSIX_CONTROL_MASK_ALL = 1 << 14,
+    PCI_MSIX_CONTROL_LAST = 0x7ff, /* number of vectors - 1 */
     PCI_MSIX_TABLE = 4,
     PCI_MSIX_PENDING = 8,
+    PCI_MSIX_BAR_MASK = 7,
+    PCI_MSIX_SIZE = 12,       /* of the capability */
     PCI_MSIX_ENTRY_SIZE = 16, /* address low, address high, data, control */
     PCI_MSIX_ENTRY_MASKED = 1 << 0,
 
     PCI_MSI_CONTROL = 2,
     PCI_MSI_CONTROL_ENABLE = 1 << 0,
+    PCI_MSI_CONTROL_CAPABLE_SHIFT = 1, /* 3 bits: log2 of the vectors that the function asks for */
+    PCI_MSI_CONTROL_COUNT_SHIFT = 4,   /* 3 bits: log2 of those that it may use */
     PCI_MSI_CONTROL_WIDE = 1 << 7,
     PCI_MSI_CONTROL_MASKABLE = 1 << 8,
     PCI_MSI_ADDRESS = 4,
