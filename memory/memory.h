@@ -44,6 +44,9 @@ const void *vm_map_tables(uint64_t physical, uint64_t size);
 /* After machine_finish: maps all RAM, starts the frame allocator, drops the identity mapping. */
 void vm_take_memory(struct machine *machine);
 
+/* The enum mmu_access bits an address of the kernel is mapped with; false when it is not mapped. */
+bool vm_lookup(const void *address, unsigned *access);
+
 /* vm_map_device, pages_allocate, physical_to_virtual, virtual_to_physical: platform/mmu.h */
 void pages_free(void *pages, unsigned order);
 

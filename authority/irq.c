@@ -1,0 +1,215 @@
+/*
+ * irq.c: Interrupt, the authority over one of a device's interrupts.
+ *
+ * An interrupt handler here only raises an event bit; the driver looks at its device later, outside of
+ * interrupt context. A message needs nothing more. A line is disabled at the device (PCI INTx disable) or,
+ * where the device has no such switch, at the controller, until the driver acknowledges: so a
+ * silent driver starves nobody who shares the wire. What cannot be routed is polled by a timer.
+ */
+#include "device.h"
+
+#include <lib/log.h>
+#include <lib/string.h>
+#include <platform/cpu.h>
+#include <platform/interrupt.h>
+
+#define POLL_INTERVAL_NS (2 * NANOSECONDS_PER_MILLISECOND)
+
+static void raise_event(struct device *device, unsigned index)
+{
+    __atomic_fetch_or(&device->events, 1u << index, __ATOMIC_RELEASE);
+}
+
+static void message_arrived(void *context)
+{
+    struct device_interrupt *interrupt = context;
+
+    interrupt->count++;
+    raise_event(interrupt->device, (unsigned)(interrupt - interrupt->device->interrupts));
+}
+
+static void line_arrived(void *context)
+{
+    struct device_interrupt *interrupt = context;
+    struct device *device = interrupt->device;
+
+    if (device->function != NULL && !msix_line_pending(&device->msix))
+        return; /* another function on the same wire */
+    interrupt->count++;
+    interrupt->line_pending = true;
+    if (device->function == NULL || !msix_line_enable(&device->msix, false))
+        interrupt_mask(interrupt->route);
+    raise_event(device, 0);
+}
+
+static void poll_fired(struct timer *timer)
+{
+    struct device *device = timer->context;
+    bool polled = false;
+
+    for (unsigned index = 0; index < device->interrupt_count; index++)
+        if (device->interrupts[index].open && device->interrupts[index].delivery == INTERRUPT_POLLED) {
+            raise_event(device, index);
+            polled = true;
+        }
+    if (polled)
+        timer_start(timer, clock_now() + POLL_INTERVAL_NS);
+}
+
+unsigned device_interrupt_count(const struct device *device)
+{
+    return device->interrupt_count;
+}
+
+static enum status open_message(struct device *device, unsigned index, struct device_interrupt *interrupt)
+{
+    struct pci_function *function = device->function;
+    struct message message;
+    struct message_source source = {
+        .requester = (uint32_t)(function->where.bus << 8 | function->where.devfn),
+        .segment = function->where.segment,
+        .host_bridge = function->bridge,
+        .index = (uint16_t)index,
+        .vector_count = (uint16_t)device->interrupt_count,
+    };
+    enum status status =
+        interrupt_attach_message(&source, device->name, message_arrived, interrupt, &interrupt->route, &message);
+
+    if (status != STATUS_OK)
+        return status;
+    status = msix_vector_set(&device->msix, index, message.address, message.data);
+    if (status != STATUS_OK) {
+        interrupt_detach(interrupt->route);
+        return status;
+    }
+    interrupt->delivery = INTERRUPT_MESSAGE;
+    interrupt_unmask(interrupt->route);
+    msix_vector_mask(&device->msix, index, false);
+    return STATUS_OK;
+}
+
+static enum status open_line(struct device *device, struct device_interrupt *interrupt)
+{
+    struct machine_line line = device->slot != NULL ? device->slot->line
+                                                    : pci_intx_line(device->bridge, device->function);
+    enum status status;
+
+    if (line.line == MACHINE_NO_LINE)
+        return STATUS_NOT_FOUND;
+    status = interrupt_attach_line(&line, device->name, line_arrived, interrupt, &interrupt->route);
+    if (status != STATUS_OK)
+        return status;
+    interrupt->delivery = INTERRUPT_LINE;
+    interrupt->line_pending = false;
+    if (device->function != NULL)
+        msix_line_enable(&device->msix, true);
+    interrupt_unmask(interrupt->route);
+    return STATUS_OK;
+}
+
+/* Messages when the function and the machine have them, else the wire, else a timer. */
+enum status device_interrupt_open(struct device *device, unsigned index, struct interrupt *out)
+{
+    enum status status = authority_check(device, device->epoch);
+    struct device_interrupt *interrupt = &device->interrupts[index];
+
+    *out = (struct interrupt){0};
+    if (status != STATUS_OK)
+        return status;
+    if (index >= device->interrupt_count)
+        return STATUS_OUT_OF_RANGE;
+    if (interrupt->open)
+        return STATUS_BUSY;
+    *interrupt = (struct device_interrupt){.device = device};
+    status = STATUS_UNSUPPORTED;
+    if (msix_available(&device->msix)) {
+        status = open_message(device, index, interrupt);
+        if (status != STATUS_OK)
+            log_warn(device->name, "no message interrupt %u: %s", index, status_text(status));
+    }
+    if (status != STATUS_OK && index == 0)
+        status = open_line(device, interrupt);
+    if (status != STATUS_OK) {
+        interrupt->delivery = INTERRUPT_POLLED;
+        log_info(device->name, "interrupt %u cannot be routed (%s); polled every %llu ms instead", index,
+                 status_text(status), (unsigned long long)(POLL_INTERVAL_NS / NANOSECONDS_PER_MILLISECOND));
+        device->poll.fire = poll_fired;
+        device->poll.context = device;
+        timer_start(&device->poll, clock_now() + POLL_INTERVAL_NS);
+    }
+    interrupt->open = true;
+    *out = (struct interrupt){
+        .device = device, .index = index, .epoch = device->epoch, .delivery = interrupt->delivery};
+    return STATUS_OK;
+}
+
+void interrupt_acknowledge(struct interrupt *handle)
+{
+    struct device_interrupt *interrupt;
+
+    if (handle->device == NULL || handle->delivery != INTERRUPT_LINE ||
+        authority_check(handle->device, handle->epoch) != STATUS_OK)
+        return;
+    interrupt = &handle->device->interrupts[handle->index];
+    if (!interrupt->line_pending)
+        return;
+    interrupt->line_pending = false;
+    if (handle->device->function != NULL && msix_line_enable(&handle->device->msix, true))
+        return;
+    interrupt_unmask(interrupt->route);
+}
+
+static void interrupt_end(struct device *device, unsigned index)
+{
+    struct device_interrupt *interrupt = &device->interrupts[index];
+
+    if (!interrupt->open)
+        return;
+    interrupt->open = false;
+    if (interrupt->delivery == INTERRUPT_MESSAGE)
+        msix_vector_mask(&device->msix, index, true);
+    else if (interrupt->delivery == INTERRUPT_LINE && device->function != NULL)
+        msix_line_enable(&device->msix, false);
+    if (interrupt->delivery != INTERRUPT_POLLED)
+        interrupt_detach(interrupt->route);
+}
+
+void interrupt_close(struct interrupt *handle)
+{
+    if (handle->device != NULL && handle->epoch == handle->device->epoch)
+        interrupt_end(handle->device, handle->index);
+    *handle = (struct interrupt){0};
+}
+
+void device_interrupts_end(struct device *device)
+{
+    for (unsigned index = 0; index < DEVICE_MAX_INTERRUPTS; index++)
+        interrupt_end(device, index);
+    if (device->function != NULL)
+        msix_disable(&device->msix);
+    timer_cancel(&device->poll);
+    __atomic_store_n(&device->events, 0, __ATOMIC_RELEASE);
+}
+
+static void wait_over(struct timer *timer)
+{
+    bool *over = timer->context;
+    *over = true;
+}
+
+uint32_t driver_wait(struct device *device, uint32_t events, uint64_t deadline_ns)
+{
+    volatile bool over = false;
+    struct timer timer = {.fire = wait_over, .context = (void *)(uintptr_t)&over};
+    uintptr_t saved = cpu_interrupts_disable();
+    uint32_t raised;
+
+    if (deadline_ns != DEADLINE_NEVER)
+        timer_start(&timer, deadline_ns);
+    while ((raised = __atomic_load_n(&device->events, __ATOMIC_ACQUIRE) & events) == 0 && !over)
+        cpu_sleep();
+    __atomic_fetch_and(&device->events, ~raised, __ATOMIC_ACQ_REL);
+    timer_cancel(&timer);
+    cpu_interrupts_restore(saved);
+    return raised;
+}

@@ -1,0 +1,230 @@
+/*
+ * console.c: the diagnostics console. `commands` at the end of the file lists all that it can do.
+ */
+#include "console.h"
+
+#include "kernel.h"
+#include "log.h"
+#include "random.h"
+#include "selftest.h"
+
+#include <authority/device.h>
+#include <lib/line.h>
+#include <lib/string.h>
+#include <lib/text.h>
+#include <machine/readers.h>
+#include <memory/memory.h>
+#include <platform/clock.h>
+#include <platform/cpu.h>
+#include <platform/interrupt.h>
+#include <platform/serial.h>
+
+struct command {
+    const char *name, *arguments, *summary;
+    void (*run)(struct printer *out, const char *arguments);
+};
+
+static const struct command *command_at(size_t index); /* NULL behind the last */
+
+/* Bytes from the interrupt handler to the prompt. */
+static uint8_t received[128];
+static volatile uint32_t received_head, received_tail;
+
+static void byte_received(uint8_t byte)
+{
+    uint32_t head = received_head;
+
+    if (head - received_tail < sizeof received) { /* faster than anyone types: the rest is dropped */
+        received[head % sizeof received] = byte;
+        received_head = head + 1;
+    }
+}
+
+static bool input_waiting(void *context)
+{
+    (void)context;
+    return received_head != received_tail;
+}
+
+static void run_help(struct printer *out, const char *arguments)
+{
+    const struct command *command;
+
+    (void)arguments;
+    for (size_t i = 0; (command = command_at(i)) != NULL; i++)
+        print(out, "  %-9s %-13s %s\n", command->name, command->arguments, command->summary);
+    print(out, "Keys: arrows edit and recall, Ctrl-C gives a line up; in QEMU Ctrl-A X leaves.\n");
+}
+
+static void run_machine(struct printer *out, const char *arguments)
+{
+    (void)arguments;
+    machine_report(&machine, out);
+}
+
+static void run_pci(struct printer *out, const char *arguments)
+{
+    bool any = false;
+    (void)arguments;
+
+    for (struct device *device = device_first(); device != NULL; device = device->next)
+        if (device->function != NULL) {
+            pci_report(device->function, out);
+            any = true;
+        }
+    if (!any)
+        print(out, "this machine has no PCI functions\n");
+}
+
+static void run_devices(struct printer *out, const char *arguments)
+{
+    size_t length;
+    const char *name = text_word(arguments, &length);
+
+    if (name == NULL) {
+        devices_report(out);
+        return;
+    }
+    struct device *device = device_find(name);
+    if (device == NULL)
+        print(out, "there is no device \"%s\"; `devices` lists them all\n", name);
+    else
+        device_report(device, out);
+}
+
+static void run_irq(struct printer *out, const char *arguments)
+{
+    (void)arguments;
+    interrupt_report(out);
+}
+
+static void run_mem(struct printer *out, const char *arguments)
+{
+    (void)arguments;
+    memory_report(out);
+}
+
+static void run_cpu(struct printer *out, const char *arguments)
+{
+    (void)arguments;
+    cpu_report(out);
+}
+
+static void run_time(struct printer *out, const char *arguments)
+{
+    (void)arguments;
+    clock_report(out);
+}
+
+static void run_log(struct printer *out, const char *arguments)
+{
+    uint64_t lines = 20;
+    size_t length;
+    const char *word = text_word(arguments, &length);
+
+    if (word != NULL && (!text_to_number(word, NULL, &lines) || lines == 0)) {
+        print(out, "\"%s\" is no number of lines\n", word);
+        return;
+    }
+    log_tail(out, lines > 1000 ? 1000 : (unsigned)lines);
+}
+
+static void run_selftest(struct printer *out, const char *arguments)
+{
+    char names[LINE_CAPACITY + 1];
+    (void)out;
+
+    text_copy(names, arguments, sizeof names);
+    for (char *at = names; *at != '\0'; at++)
+        if (*at == ' ')
+            *at = ',';
+    selftest_run(names);
+}
+
+static void run_reboot(struct printer *out, const char *arguments)
+{
+    (void)out;
+    (void)arguments;
+    kernel_reboot();
+}
+
+static void run_poweroff(struct printer *out, const char *arguments)
+{
+    (void)out;
+    (void)arguments;
+    kernel_power_off(false);
+}
+
+static void run_panic(struct printer *out, const char *arguments)
+{
+    (void)out;
+    (void)arguments;
+    panic("asked for at the console");
+}
+
+static void run_line(const char *text)
+{
+    size_t length = 0;
+    const char *word = text_word(text, &length);
+
+    if (word == NULL)
+        return;
+    const char *arguments = word + length;
+    while (*arguments == ' ')
+        arguments++;
+    const struct command *command;
+    for (size_t i = 0; (command = command_at(i)) != NULL; i++)
+        if (strlen(command->name) == length && memcmp(command->name, word, length) == 0) {
+            if (command->arguments[0] == '\0' && *arguments != '\0')
+                print(&console_printer, "%s takes no arguments; \"%s\" is ignored\n", command->name, arguments);
+            command->run(&console_printer, arguments);
+            return;
+        }
+    print(&console_printer, "\"%.*s\" is not a command; `help` lists them all\n", (int)length, word);
+}
+
+_Noreturn void console_run(void)
+{
+    static struct line_editor editor;
+    bool listening = serial_listen(byte_received);
+
+    if (!listening)
+        log_info("console", "the serial port's interrupt cannot be routed; input is polled");
+    line_init(&editor, "vmos> ", &console_printer);
+    print(&console_printer, "This is vmos. `help` lists what it can tell.\n");
+    line_start(&editor);
+    for (;;) {
+        kernel_wait(input_waiting, NULL, listening ? DEADLINE_NEVER : clock_now() + 20 * NANOSECONDS_PER_MILLISECOND);
+        serial_poll();
+        while (input_waiting(NULL)) {
+            uint8_t byte = received[received_tail % sizeof received];
+            received_tail = received_tail + 1;
+            enum line_event event = line_byte(&editor, byte);
+            if (event == LINE_DONE)
+                run_line(editor.text);
+            if (event != LINE_NONE)
+                line_start(&editor);
+        }
+    }
+}
+
+static const struct command commands[] = {
+    {"help", "", "this list", run_help},
+    {"machine", "", "what this machine is: CPUs, memory, controllers, buses", run_machine},
+    {"pci", "", "every PCI function with its registers and capabilities", run_pci},
+    {"devices", "[NAME]", "devices, who drives them, and what they hold", run_devices},
+    {"irq", "", "interrupt controllers, routes and counts", run_irq},
+    {"mem", "", "memory: frames, heap, page tables", run_mem},
+    {"cpu", "", "the processor and the protections in use", run_cpu},
+    {"time", "", "the clock, its source and the timers", run_time},
+    {"log", "[LINES]", "the last lines of the log", run_log},
+    {"selftest", "[NAME ...]", "run self-tests, all when none is named", run_selftest},
+    {"reboot", "", "stop all devices and restart the machine", run_reboot},
+    {"poweroff", "", "stop all devices and switch the machine off", run_poweroff},
+    {"panic", "", "crash on purpose, to see what a crash says", run_panic},
+};
+
+static const struct command *command_at(size_t index)
+{
+    return index < sizeof commands / sizeof commands[0] ? &commands[index] : NULL;
+}

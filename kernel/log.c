@@ -1,0 +1,132 @@
+/*
+ * log.c: the log ring. Lines are kept in memory from the first instruction on and reach the console as soon
+ * as there is one; a console that appears late is told everything that the ring still holds.
+ */
+#include "log.h"
+
+#include <lib/string.h>
+#include <platform/clock.h>
+#include <platform/cpu.h>
+#include <platform/serial.h>
+
+enum { RING_SIZE = 16384, LINE_SIZE = 320 }; /* RING_SIZE is a power of two */
+
+static char ring[RING_SIZE];
+static uint64_t written, flushed; /* bytes ever; flushed <= written */
+static enum log_level threshold = LOG_INFO;
+
+static void console_write(struct printer *printer, const char *text, size_t length)
+{
+    (void)printer;
+    serial_write(text, length);
+}
+
+struct printer console_printer = {.write = console_write};
+
+void log_set_level(enum log_level level)
+{
+    threshold = level;
+}
+
+void log_flush(void)
+{
+    if (!serial_ready())
+        return;
+    if (written - flushed > RING_SIZE)
+        flushed = written - RING_SIZE;
+    while (flushed < written) {
+        size_t start = flushed % RING_SIZE, length = (size_t)(written - flushed);
+        if (length > RING_SIZE - start)
+            length = RING_SIZE - start;
+        flushed += length;
+        serial_write(ring + start, length);
+    }
+}
+
+static void append(const char *text, size_t length)
+{
+    uintptr_t saved = cpu_interrupts_disable();
+
+    for (size_t i = 0; i < length; i++)
+        ring[(written + i) % RING_SIZE] = text[i];
+    written += length;
+    log_flush();
+    cpu_interrupts_restore(saved);
+}
+
+/* Ends the line that begins at text and has `length` bytes, of which LINE_SIZE - 2 at most were kept. */
+static void append_line(char text[LINE_SIZE], size_t length)
+{
+    if (length > LINE_SIZE - 2)
+        length = LINE_SIZE - 2;
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)text[i] < ' ' || (unsigned char)text[i] > '~')
+            text[i] = '?'; /* what devices and tables say must not steer a terminal */
+    text[length] = '\n';
+    append(text, length + 1);
+}
+
+static size_t add_text(char text[LINE_SIZE], size_t used, const char *format, va_list arguments)
+{
+    int length = vsnprintf(text + used, LINE_SIZE - used, format, arguments);
+
+    return used + (size_t)(length > 0 ? length : 0);
+}
+
+void log_line(enum log_level level, const char *who, const char *format, ...)
+{
+    char text[LINE_SIZE];
+    va_list arguments;
+
+    if (level > threshold)
+        return;
+    uint64_t now = clock_now() / NANOSECONDS_PER_MICROSECOND;
+    int used = snprintf(text, sizeof text, "[%5llu.%06llu] %s: ", (unsigned long long)(now / 1000000),
+                        (unsigned long long)(now % 1000000), who);
+    va_start(arguments, format);
+    append_line(text, add_text(text, (size_t)used, format, arguments));
+    va_end(arguments);
+}
+
+void say(const char *format, ...)
+{
+    char text[LINE_SIZE];
+    va_list arguments;
+
+    va_start(arguments, format);
+    append_line(text, add_text(text, 0, format, arguments));
+    va_end(arguments);
+}
+
+void log_tail(struct printer *printer, unsigned lines)
+{
+    uint64_t oldest = written > RING_SIZE ? written - RING_SIZE : 0, from = written;
+    char line[LINE_SIZE];
+    size_t length = 0;
+
+    for (unsigned seen = 0; from > oldest; from--)
+        if (ring[(from - 1) % RING_SIZE] == '\n' && from != written && ++seen == lines)
+            break;
+    for (uint64_t end = written; from < end; from++) {
+        line[length++] = ring[from % RING_SIZE];
+        if (line[length - 1] == '\n' || length == sizeof line) {
+            printer->write(printer, line, length);
+            length = 0;
+        }
+    }
+}
+
+bool log_contains(const char *text)
+{
+    uint64_t oldest = written > RING_SIZE ? written - RING_SIZE : 0;
+    size_t length = strlen(text);
+
+    for (uint64_t at = oldest; at + length <= written; at++) {
+        size_t same = 0;
+        while (same < length && ring[(at + same) % RING_SIZE] == text[same])
+            same++;
+        if (same == length)
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,108 @@
+/*
+ * main.c: boot's table of contents. platform/ARCH/boot.S comes before it and calls kernel_main() in the upper
+ * half, on the boot stack, with only the kernel image mapped.
+ */
+#include "console.h"
+#include "drivers.h"
+#include "kernel.h"
+#include "log.h"
+#include "options.h"
+#include "random.h"
+#include "selftest.h"
+
+#include <authority/device.h>
+#include <lib/string.h>
+#include <memory/memory.h>
+#include <platform/clock.h>
+#include <platform/cpu.h>
+#include <platform/interrupt.h>
+#include <platform/serial.h>
+
+static struct cpu boot_cpu;
+
+static void greet(const struct boot_info *boot)
+{
+    static const char *const protocols[] = {[BOOT_PVH] = "pvh", [BOOT_FDT] = "fdt", [BOOT_EFI] = "efi"};
+
+    say("vmos %s %s (%s) booted by %s", vmos_version, ARCH_NAME, vmos_commit, protocols[boot->protocol]);
+}
+
+static void start_clock(const struct boot_info *boot)
+{
+    struct timer_source source = {0};
+
+    if (!timer_init(&machine, &source))
+        panic("this machine has no clock that vmos can use");
+    clock_init(&source, boot->entry_counter);
+    log_info("clock", "%s at %llu.%06llu MHz by %s, alarm by %s", source.counter_name,
+             (unsigned long long)(source.frequency_hz / 1000000), (unsigned long long)(source.frequency_hz % 1000000),
+             source.calibration, source.alarm_name);
+}
+
+static void describe_memory(void)
+{
+    struct frame_counts counts;
+    char size[24];
+
+    frames_count(&counts);
+    format_size(size, sizeof size, counts.total * PAGE_SIZE / 1024 * 1024);
+    log_info("memory", "%s managed, %llu pages used so far", size, (unsigned long long)(counts.total - counts.free));
+}
+
+_Noreturn void kernel_main(const struct boot_info *boot)
+{
+    boot_cpu.hardware_id = boot->boot_cpu;
+    boot_cpu.stack_guard = (uintptr_t)boot_stack_guard;
+    boot_cpu.stack_top = (uintptr_t)boot_stack_top;
+    cpu_init(&boot_cpu);
+    vm_init(boot->image_physical);
+    serial_early_init();
+    greet(boot);
+
+    discover_machine(boot);
+    serial_init(&machine);
+    log_flush();
+    vm_take_memory(&machine);
+    interrupt_init(&machine);
+    start_clock(boot);
+    cpu_interrupts_enable();
+    describe_memory();
+
+    random_init(&machine);
+    manifest_read();
+    devices_discover(&machine, kernel_drivers, kernel_driver_count);
+    devices_start();
+    random_take_entropy();
+    say("ready");
+
+    if (options.selftest) {
+        unsigned failed = selftest_run(options.selftest_names);
+        if (options.then == THEN_POWEROFF)
+            kernel_power_off(failed != 0);
+    }
+    if (options.then == THEN_POWEROFF)
+        kernel_power_off(false);
+    if (options.then == THEN_REBOOT)
+        kernel_reboot();
+    console_run();
+}
+
+_Noreturn void kernel_power_off(bool failed)
+{
+    devices_stop();
+    log_info("power", "switching the machine off");
+    cpu_interrupts_disable();
+    cpu_power_off(&machine, failed);
+    log_error("power", "nothing on this machine switches it off; it stops here and can be turned off from outside");
+    cpu_halt();
+}
+
+_Noreturn void kernel_reboot(void)
+{
+    devices_stop();
+    log_info("power", "restarting the machine");
+    cpu_interrupts_disable();
+    cpu_reset(&machine);
+    log_error("power", "nothing on this machine restarts it; it stops here and can be reset from outside");
+    cpu_halt();
+}

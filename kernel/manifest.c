@@ -1,0 +1,101 @@
+/*
+ * manifest.c: the initial ramdisk and its vmos.conf, which says what runs.
+ *
+ * A line is `driver NAME`; # begins a comment. What cannot be understood is named with its line number and
+ * the rest still counts.
+ */
+#include "kernel.h"
+
+#include <lib/cpio.h>
+#include <lib/log.h>
+#include <lib/string.h>
+#include <lib/text.h>
+#include <memory/memory.h>
+
+enum { MAX_DRIVERS = 16 };
+
+static struct {
+    const char *name; /* inside the ramdisk, which stays in memory */
+    size_t length;
+} wanted[MAX_DRIVERS];
+static unsigned wanted_count;
+static bool from_bootloader;
+
+static void read_line(unsigned number, const char *line, size_t length)
+{
+    size_t word_length = 0, name_length = 0;
+    char text[160];
+
+    for (size_t i = 0; i < length; i++)
+        if (line[i] == '#')
+            length = i;
+    if (length >= sizeof text) {
+        log_warn("manifest", "line %u is longer than %zu characters and is skipped", number, sizeof text - 1);
+        return;
+    }
+    memcpy(text, line, length);
+    text[length] = '\0';
+    const char *word = text_word(text, &word_length);
+    if (word == NULL)
+        return;
+    const char *name = text_word(word + word_length, &name_length);
+    if (word_length != 6 || memcmp(word, "driver", 6) != 0 || name == NULL ||
+        text_word(name + name_length, &word_length) != NULL) {
+        log_warn("manifest", "line %u: \"%s\" is not understood; expected: driver NAME", number, text);
+    } else if (wanted_count == MAX_DRIVERS) {
+        log_warn("manifest", "line %u: more than %u drivers; this one is skipped", number, MAX_DRIVERS);
+    } else {
+        wanted[wanted_count].name = line + (name - text);
+        wanted[wanted_count++].length = name_length;
+    }
+}
+
+static void read_text(const char *text, size_t size)
+{
+    unsigned number = 1;
+
+    for (size_t start = 0, end; start < size; start = end + 1, number++) {
+        for (end = start; end < size && text[end] != '\n'; end++)
+            ;
+        read_line(number, text + start, end - start);
+    }
+}
+
+static bool read_ramdisk(const void *image, size_t size)
+{
+    const void *text;
+    size_t length;
+
+    if (cpio_find(image, size, "vmos.conf", &text, &length) != STATUS_OK)
+        return false;
+    read_text(text, length);
+    return true;
+}
+
+void manifest_read(void)
+{
+    const struct machine_region *given = &machine.initrd;
+
+    if (given->size != 0) {
+        from_bootloader = read_ramdisk(physical_to_virtual(given->base), given->size);
+        if (from_bootloader)
+            return;
+        log_warn("manifest", "the initial ramdisk of the bootloader (%llu bytes) is no cpio archive with a vmos.conf; "
+                             "the embedded one is used", (unsigned long long)given->size);
+    }
+    if (!read_ramdisk(initrd_embedded, (size_t)(initrd_embedded_end - initrd_embedded)))
+        log_error("manifest", "the embedded initial ramdisk has no vmos.conf; no driver will run");
+}
+
+const char *manifest_source(void)
+{
+    return from_bootloader ? "the bootloader's" : "embedded";
+}
+
+bool manifest_wants_driver(const char *name)
+{
+    for (unsigned i = 0; i < wanted_count; i++)
+        if (strlen(name) == wanted[i].length && memcmp(name, wanted[i].name, wanted[i].length) == 0)
+            return true;
+    return false;
+}

@@ -1,0 +1,65 @@
+/*
+ * panic.c: the end, explained: what happened, registers, a symbolised backtrace, the last log lines.
+ */
+#include "log.h"
+#include "options.h"
+#include "symbols.h"
+
+#include <platform/cpu.h>
+#include <platform/boot.h>
+
+#include "kernel.h"
+
+static void print_location(struct printer *printer, const char *what, uintptr_t address)
+{
+    size_t offset = 0;
+    const char *name = symbol_find(address, &offset);
+
+    if (name != NULL)
+        print(printer, "  %s %016llx %s+0x%zx\n", what, (unsigned long long)address, name, offset);
+    else
+        print(printer, "  %s %016llx\n", what, (unsigned long long)address);
+}
+
+static void print_backtrace(struct printer *printer, const struct trap_frame *frame)
+{
+    enum { MOST = 32 };
+    uintptr_t pointer = frame != NULL ? trap_frame_pointer(frame) : cpu_frame_pointer(), address = 0;
+
+    print(printer, "backtrace:\n");
+    if (frame != NULL)
+        print_location(printer, "at", trap_instruction(frame));
+    for (unsigned depth = 0; depth < MOST && trap_unwind(&pointer, &address); depth++)
+        print_location(printer, "by", address - 1); /* inside the call, not behind it */
+}
+
+_Noreturn void panic_at(const struct trap_frame *frame, const char *format, ...)
+{
+    static unsigned depth;
+    char text[256];
+    va_list arguments;
+
+    cpu_interrupts_disable();
+    if (++depth > 2)
+        cpu_halt();
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    log_flush();
+    print(&console_printer, "panic: %s\n", text);
+    if (depth == 1) {
+        if (frame != NULL)
+            trap_report(frame, &console_printer);
+        print_backtrace(&console_printer, frame);
+        print(&console_printer, "last log lines:\n");
+        log_tail(&console_printer, 12);
+    }
+    if (options.panic_hang) {
+        print(&console_printer, "the machine stops here, as panic=hang asks\n");
+        cpu_halt();
+    }
+    cpu_power_off(&machine, true);
+    cpu_reset(&machine);
+    print(&console_printer, "the machine cannot be switched off from here; it stops\n");
+    cpu_halt();
+}
