@@ -86,11 +86,13 @@ struct device {
 
 /* ---- manager.c ------------------------------------------------------------------------------ */
 
-/* Finds every device of the machine, names it after the driver that will take it, and prints its
- * `device NAME: ...` line. `drivers` must live for ever. */
-void devices_discover(const struct machine *machine, const struct driver *const drivers[], size_t count);
+/* Finds every device of the machine, names it after the driver that will take it, and announces it.
+ * `drivers` must live for ever. */
+typedef void device_announce(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void devices_discover(const struct machine *machine, const struct driver *const drivers[], size_t count,
+                      device_announce *announce);
 /* Starts the driver of each device in discovery order; what fails is said and left free. */
-void devices_start(void);
+void devices_start(bool (*wanted)(const char *driver));
 /* Stops all drivers, last first; before the machine ends. */
 void devices_stop(void);
 /* Lets drivers handle what has been raised; true when any had something to do. */
@@ -118,6 +120,5 @@ void device_interrupts_end(struct device *device);
 void device_dma_end(struct device *device, bool confirmed);
 /* The virtio status register of a virtio-mmio slot written 0 and read back. */
 bool device_mmio_reset(struct device *device);
-void device_poll_start(struct device *device);
 
 #endif

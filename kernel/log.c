@@ -98,6 +98,17 @@ void say(const char *format, ...)
     va_end(arguments);
 }
 
+void say_device(const char *name, const char *format, ...)
+{
+    char text[LINE_SIZE];
+    va_list arguments;
+    int used = snprintf(text, sizeof text, "device %s: ", name);
+
+    va_start(arguments, format);
+    append_line(text, add_text(text, (size_t)used, format, arguments));
+    va_end(arguments);
+}
+
 void log_tail(struct printer *printer, unsigned lines)
 {
     uint64_t oldest = written > RING_SIZE ? written - RING_SIZE : 0, from = written;

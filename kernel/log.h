@@ -6,12 +6,16 @@
 
 #include <lib/log.h>
 #include <lib/printf.h>
+#include <stdbool.h>
 
 /* Lines above this level are dropped. */
 void log_set_level(enum log_level level);
 
 /* A line of its own form, without time and sender: the first line, `device ...`, `selftest ...`, `ready`. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* `device NAME: ...` */
+void say_device(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Sends what the console has not seen yet, once there is one. */
 void log_flush(void);

@@ -70,8 +70,8 @@ _Noreturn void kernel_main(const struct boot_info *boot)
 
     random_init(&machine);
     manifest_read();
-    devices_discover(&machine, kernel_drivers, kernel_driver_count);
-    devices_start();
+    devices_discover(&machine, kernel_drivers, kernel_driver_count, say_device);
+    devices_start(manifest_wants_driver);
     random_take_entropy();
     say("ready");
 

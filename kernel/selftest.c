@@ -3,6 +3,8 @@
 
 #include "log.h"
 
+#include <stdbool.h>
+
 #include <lib/string.h>
 
 static const struct {

@@ -89,7 +89,7 @@ static size_t make_echo_request(const struct conversation *talk, unsigned sequen
     store_be16(icmp + 4, talk->identifier);
     store_be16(icmp + 6, (uint16_t)sequence);
     for (unsigned i = 0; i < ECHO_DATA; i++)
-        icmp[ICMP_HEADER + i] = (uint8_t)("vmos"[i % 4] + sequence);
+        icmp[ICMP_HEADER + i] = (uint8_t)((unsigned)"vmos"[i % 4] + sequence);
     store_be16(icmp + 2, internet_checksum(icmp, ICMP_HEADER + ECHO_DATA));
     return ECHO_SIZE;
 }
@@ -113,7 +113,7 @@ static void hear_ip(struct conversation *talk, const uint8_t *ip, size_t size)
         internet_checksum(icmp, ICMP_HEADER + ECHO_DATA) != 0)
         return;
     for (unsigned i = 0; i < ECHO_DATA; i++)
-        if (icmp[ICMP_HEADER + i] != (uint8_t)("vmos"[i % 4] + talk->echoes + 1))
+        if (icmp[ICMP_HEADER + i] != (uint8_t)((unsigned)"vmos"[i % 4] + talk->echoes + 1))
             return;
     talk->echoes++;
 }

@@ -1,0 +1,393 @@
+/*
+ * manager.c: finds devices, gives each to the driver that knows it, and starts failing drivers again.
+ */
+#include "device.h"
+#include "pci_access.h"
+
+#include <lib/log.h>
+#include <lib/malloc.h>
+#include <lib/string.h>
+#include <lib/text.h>
+#include <platform/mmu.h>
+#include <vmos/block.h>
+#include <vmos/nic.h>
+
+enum { MAX_DRIVERS = 16, MAX_FUNCTIONS = 512 };
+
+static struct device *devices, **devices_end = &devices;
+static const struct driver *const *drivers;
+static size_t driver_count;
+static unsigned driver_numbers[MAX_DRIVERS];
+static device_announce *announce;
+
+/* ---- Finding ---------------------------------------------------------------------------------- */
+
+static bool matches(const struct driver_match *match, const struct device_identity *identity)
+{
+    return match->bus == identity->bus && (match->vendor == DEVICE_ANY_ID || match->vendor == identity->vendor) &&
+           (match->device == DEVICE_ANY_ID || match->device == identity->device);
+}
+
+static void choose_driver(struct device *device)
+{
+    for (size_t i = 0; i < driver_count && i < MAX_DRIVERS; i++)
+        for (unsigned j = 0; j < drivers[i]->match_count; j++)
+            if (matches(&drivers[i]->matches[j], &device->identity)) {
+                device->driver = drivers[i];
+                snprintf(device->name, sizeof device->name, "%s%u", drivers[i]->name, driver_numbers[i]++);
+                return;
+            }
+}
+
+static struct device *device_add(const struct device_identity *identity)
+{
+    struct device *device = calloc(1, sizeof *device);
+
+    if (device == NULL) {
+        log_error("devices", "no memory for another device; it stays unused");
+        return NULL;
+    }
+    device->identity = *identity;
+    device->epoch = 1;
+    choose_driver(device);
+    *devices_end = device;
+    devices_end = &device->next;
+    return device;
+}
+
+struct found_functions {
+    struct pci_function *functions[MAX_FUNCTIONS];
+    size_t count;
+};
+
+static bool function_found(void *context, const struct pci_function *function)
+{
+    struct found_functions *found = context;
+
+    if (found->count == MAX_FUNCTIONS) {
+        log_warn("pci", "more than %u functions; the rest is not used", MAX_FUNCTIONS);
+        return false;
+    }
+    struct pci_function *copy = malloc(sizeof *copy);
+    if (copy == NULL) {
+        log_warn("pci", "no memory for more than %zu functions; the rest is not used", found->count);
+        return false;
+    }
+    *copy = *function;
+    found->functions[found->count++] = copy;
+    return true;
+}
+
+static void announce_function(struct device *device)
+{
+    const struct pci_function *function = device->function;
+    const char *known = pci_function_name(function);
+    char where[PCI_ADDRESS_TEXT_SIZE];
+
+    pci_address_text(function->where, where);
+    if (device->name[0] == '\0')
+        text_copy(device->name, where, sizeof device->name);
+    announce(device->name, "%s %04x:%04x at %s%s%s", known != NULL ? known : pci_class_name(function->class_code),
+             function->vendor, function->device, where,
+             function->msix.usable  ? ", MSI-X"
+             : function->msi.usable ? ", MSI"
+                                    : "",
+             device->driver == NULL ? ", no driver" : "");
+}
+
+static void discover_bridge(const struct machine_host_bridge *bridge, uint16_t index)
+{
+    struct pci_machine_access *opened = calloc(1, sizeof *opened); /* lives as long as the devices behind it */
+    struct found_functions *found = calloc(1, sizeof *found);
+
+    if (opened == NULL || found == NULL) {
+        log_error("pci", "no memory to look behind host bridge %u", index);
+        free(opened);
+        free(found);
+        return;
+    }
+    pci_access_init(opened, bridge);
+    const struct pci_access *access = &opened->access;
+    pci_enumerate(bridge, index, access, function_found, found);
+    pci_assign(bridge, access, found->functions, found->count);
+    for (size_t i = 0; i < found->count; i++) {
+        const struct pci_function *function = found->functions[i];
+        struct device_identity identity = {.bus = DEVICE_BUS_PCI,
+                                           .vendor = function->vendor,
+                                           .device = function->device,
+                                           .subsystem_vendor = function->subsystem_vendor,
+                                           .subsystem = function->subsystem,
+                                           .class_code = function->class_code,
+                                           .revision = function->revision};
+        struct device *device = device_add(&identity);
+        if (device == NULL)
+            break;
+        device->function = found->functions[i];
+        device->access = access;
+        device->bridge = bridge;
+        announce_function(device);
+    }
+    free(found);
+}
+
+/* An empty slot has device ID 0 and is no device [virtio 1.2 §4.2.2]. */
+static void discover_slot(const struct machine_virtio_slot *slot)
+{
+    enum { MAGIC = 0x74726976, VERSION = 4, DEVICE_ID = 8, VENDOR_ID = 12, SMALLEST = 0x100 };
+    struct device_identity identity = {.bus = DEVICE_BUS_VIRTIO_MMIO, .vendor = 0x1af4};
+
+    if (slot->size < SMALLEST)
+        return;
+    volatile uint8_t *registers = vm_map_device(slot->base, slot->size);
+    if (registers == NULL || *(volatile uint32_t *)registers != MAGIC)
+        return;
+    uint32_t version = *(volatile uint32_t *)(registers + VERSION);
+    uint32_t number = *(volatile uint32_t *)(registers + DEVICE_ID);
+    if (number == 0 || number > UINT16_MAX)
+        return;
+    identity.device = (uint16_t)number;
+    struct device *device = device_add(&identity);
+    if (device == NULL)
+        return;
+    device->slot = slot;
+    if (device->name[0] == '\0')
+        snprintf(device->name, sizeof device->name, "virtio-mmio@%llx", (unsigned long long)slot->base);
+    announce(device->name, "virtio device %u at 0x%llx, %s (version %u), line %d%s", number,
+             (unsigned long long)slot->base, version == 1 ? "legacy" : "modern", version, (int)slot->line.line,
+             device->driver == NULL ? ", no driver" : "");
+}
+
+void devices_discover(const struct machine *machine, const struct driver *const list[], size_t count,
+                      device_announce *say)
+{
+    drivers = list;
+    driver_count = count;
+    announce = say;
+    for (uint32_t i = 0; i < machine->host_bridge_count; i++)
+        discover_bridge(&machine->host_bridges[i], (uint16_t)i);
+    for (uint32_t i = 0; i < machine->virtio_slot_count; i++)
+        discover_slot(&machine->virtio_slots[i]);
+    if (devices == NULL)
+        log_info("devices", "no devices were found");
+}
+
+/* ---- Running drivers ---------------------------------------------------------------------------- */
+
+static void start(struct device *device)
+{
+    enum status status = device_claim(device);
+
+    if (status == STATUS_OK) {
+        device->starts++;
+        status = device->driver->start(device, &device->driver_state);
+        device->running = status == STATUS_OK;
+        if (!device->running)
+            device_revoke(device, "the driver did not start");
+    }
+    if (status != STATUS_OK)
+        log_error(device->name, "is not in use: %s", status_text(status));
+}
+
+static void stop(struct device *device, const char *reason)
+{
+    if (!device->running)
+        return;
+    device->running = false;
+    device->driver->stop(device->driver_state);
+    device->driver_state = NULL;
+    device_revoke(device, reason);
+}
+
+void devices_start(bool (*wanted)(const char *driver))
+{
+    for (struct device *device = devices; device != NULL; device = device->next)
+        if (device->driver != NULL) {
+            if (wanted(device->driver->name))
+                start(device);
+            else
+                log_info(device->name, "is left alone: the manifest does not name the driver %s",
+                         device->driver->name);
+        }
+}
+
+void devices_stop(void)
+{
+    for (bool any = true; any;) { /* last first */
+        struct device *last = NULL;
+        for (struct device *device = devices; device != NULL; device = device->next)
+            if (device->running)
+                last = device;
+        any = last != NULL;
+        if (any)
+            stop(last, "the machine ends");
+    }
+}
+
+static void recover(struct device *device)
+{
+    stop(device, "the device failed");
+    if (device->starts < DEVICE_MAX_STARTS)
+        start(device);
+    else
+        log_error(device->name, "failed %u times and is left alone", device->starts);
+}
+
+bool devices_pending(void)
+{
+    for (struct device *device = devices; device != NULL; device = device->next)
+        if (device->running && (device->failed || __atomic_load_n(&device->events, __ATOMIC_ACQUIRE) != 0))
+            return true;
+    return false;
+}
+
+bool devices_dispatch(void)
+{
+    bool any = false;
+
+    for (struct device *device = devices; device != NULL; device = device->next) {
+        if (!device->running)
+            continue;
+        uint32_t events = __atomic_exchange_n(&device->events, 0, __ATOMIC_ACQ_REL);
+        if (events != 0) {
+            device->driver->handle(device->driver_state, events);
+            any = true;
+        }
+        if (device->failed) {
+            recover(device);
+            any = true;
+        }
+    }
+    return any;
+}
+
+/* ---- What a driver asks about its device ---------------------------------------------------------- */
+
+const struct device_identity *device_identity(const struct device *device)
+{
+    return &device->identity;
+}
+
+const char *device_name(const struct device *device)
+{
+    return device->name;
+}
+
+size_t device_capability(const struct device *device, uint8_t identifier, unsigned nth, void *copy, size_t capacity)
+{
+    const struct pci_function *function = device->function;
+
+    for (unsigned i = 0; function != NULL && i < function->capability_count; i++) {
+        const struct pci_capability *capability = &function->capabilities[i];
+        if (capability->identifier != identifier || nth-- != 0)
+            continue;
+        size_t length = capability->length < capacity ? capability->length : capacity;
+        for (size_t j = 0; j < length; j++)
+            ((uint8_t *)copy)[j] =
+                (uint8_t)device->access->read(device->access, function->where, (unsigned)(capability->offset + j), 1);
+        return length;
+    }
+    return 0;
+}
+
+void device_fail(struct device *device, const char *format, ...)
+{
+    char text[160];
+    va_list arguments;
+
+    if (device->failed)
+        return;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    log_error(device->name, "%s; the device is reset and started again", text);
+    device->failed = true;
+}
+
+enum status device_publish_block(struct device *device, struct block_device *block)
+{
+    device->block = block;
+    return authority_check(device, device->epoch);
+}
+
+enum status device_publish_nic(struct device *device, struct nic_device *nic)
+{
+    device->nic = nic;
+    return authority_check(device, device->epoch);
+}
+
+enum status device_publish_entropy(struct device *device, struct entropy_device *entropy)
+{
+    device->entropy = entropy;
+    return authority_check(device, device->epoch);
+}
+
+/* ---- Reports ---------------------------------------------------------------------------------------- */
+
+struct device *device_first(void)
+{
+    return devices;
+}
+
+struct device *device_find(const char *name)
+{
+    struct device *device = devices;
+
+    while (device != NULL && strcmp(device->name, name) != 0)
+        device = device->next;
+    return device;
+}
+
+static const char *state_text(const struct device *device)
+{
+    static const char *const states[] = {"free", "claimed", "revoking", "quarantined"};
+
+    return device->driver == NULL ? "no driver" : device->running ? "running" : states[device->state];
+}
+
+static const char *delivery_text(const struct device *device)
+{
+    static const char *const words[] = {"message", "line", "polled"};
+
+    return device->interrupts[0].open ? words[device->interrupts[0].delivery] : "-";
+}
+
+void devices_report(struct printer *printer)
+{
+    if (devices == NULL)
+        print(printer, "this machine has no devices that vmos can see\n");
+    else
+        print(printer, "%-16s %-11s %5s %-8s %10s %9s\n", "DEVICE", "STATE", "EPOCH", "IRQ BY", "INTERRUPTS", "DMA KiB");
+    for (const struct device *device = devices; device != NULL; device = device->next) {
+        uint64_t count = 0;
+        for (unsigned i = 0; i < device->interrupt_count; i++)
+            count += device->interrupts[i].count;
+        print(printer, "%-16s %-11s %5u %-8s %10llu %9llu\n", device->name, state_text(device), device->epoch,
+              delivery_text(device), (unsigned long long)count, (unsigned long long)device->ledger.owned_bytes / 1024);
+    }
+}
+
+void device_report(const struct device *device, struct printer *printer)
+{
+    print(printer, "device: %s\nstate: %s\nepoch: %u\nstarts: %u\n", device->name, state_text(device), device->epoch,
+          device->starts);
+    print(printer, "dma-owned: %llu bytes in %u queues and pools\ndma-lent: %llu bytes in %u loans\n",
+          (unsigned long long)device->ledger.owned_bytes, device->ledger.queue_count,
+          (unsigned long long)device->ledger.lent_bytes, device->ledger.loan_count);
+    print(printer, "refused: %llu uses of stale handles, %llu register accesses out of bounds\n",
+          (unsigned long long)device->stale_uses, (unsigned long long)device->window_violations);
+    for (unsigned i = 0; i < device->interrupt_count; i++)
+        if (device->interrupts[i].open)
+            print(printer, "interrupt %u: %llu arrived\n", i, (unsigned long long)device->interrupts[i].count);
+    if (device->block != NULL)
+        print(printer, "block: %llu blocks of %u bytes%s, depth %u\n",
+              (unsigned long long)device->block->info.block_count, device->block->info.block_size,
+              device->block->info.read_only ? ", read-only" : "", device->block->info.queue_depth);
+    if (device->nic != NULL)
+        print(printer, "nic: link %s, mtu %u, %llu frames sent, %llu received, %llu dropped\n",
+              device->nic->info.link_up ? "up" : "down", device->nic->info.mtu,
+              (unsigned long long)device->nic->counters.transmitted_frames,
+              (unsigned long long)device->nic->counters.received_frames,
+              (unsigned long long)device->nic->counters.dropped_frames);
+    if (device->function != NULL)
+        pci_report(device->function, printer);
+}
