@@ -155,11 +155,30 @@ static void run_poweroff(struct printer *out, const char *arguments)
     kernel_power_off(false);
 }
 
+__attribute__((noinline)) static uintptr_t overflow_stack(volatile uintptr_t depth)
+{
+    volatile uintptr_t room[64] = {depth};
+
+    return depth == UINTPTR_MAX ? 0 : overflow_stack(depth + 1) + room[depth % 64];
+}
+
+/* Each kind of crash, so that what it says can be seen before it is needed. */
 static void run_panic(struct printer *out, const char *arguments)
 {
-    (void)out;
-    (void)arguments;
-    panic("asked for at the console");
+    static uint32_t data = 0;
+
+    if (arguments[0] == '\0')
+        panic("asked for at the console");
+    if (strcmp(arguments, "read") == 0)
+        (void)*(volatile uint32_t *)(uintptr_t)0x10;
+    else if (strcmp(arguments, "write-code") == 0)
+        *(volatile char *)text_start = 0;
+    else if (strcmp(arguments, "execute-data") == 0)
+        ((void (*)(void))(uintptr_t)&data)();
+    else if (strcmp(arguments, "stack") == 0)
+        overflow_stack(0);
+    else
+        print(out, "\"%s\" is no kind of crash; there are: read, write-code, execute-data, stack\n", arguments);
 }
 
 static void run_line(const char *text)
@@ -221,7 +240,7 @@ static const struct command commands[] = {
     {"selftest", "[NAME ...]", "run self-tests, all when none is named", run_selftest},
     {"reboot", "", "stop all devices and restart the machine", run_reboot},
     {"poweroff", "", "stop all devices and switch the machine off", run_poweroff},
-    {"panic", "", "crash on purpose, to see what a crash says", run_panic},
+    {"panic", "[KIND]", "crash on purpose, to see what a crash says", run_panic},
 };
 
 static const struct command *command_at(size_t index)

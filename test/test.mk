@@ -13,18 +13,72 @@ include $(wildcard test/host/*.mk)
 HOST_BASE     := test/host/support/host_log.c lib/print.c lib/status.c
 HOST_CFLAGS   := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
                  $(WARNINGS) -Iinclude -I. -Itest/host/support
+HOST_HEADERS   = $(wildcard include/vmos/*.h lib/*.h machine/*.h platform/*.h memory/*.h authority/*.h driver/*/*.h \
+                   model/*.h model/*/*.h test/host/*.h test/host/support/*.h)
 HOST_BINARIES := $(HOST_TESTS:%=build/host/test/%)
 FUZZ_BINARIES := $(FUZZ_TARGETS:%=build/host/fuzz/%)
 
 .SECONDEXPANSION:
-$(HOST_BINARIES): build/host/test/%: test/host/test_%.c $$($$*_SOURCES) $(HOST_BASE) $$($$*_DEPENDS)
+$(HOST_BINARIES): build/host/test/%: test/host/test_%.c $$($$*_SOURCES) $(HOST_BASE) $$(HOST_HEADERS) $$($$*_DEPENDS)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  HOST  $@")
 	$Q$(CC) $(HOST_CFLAGS) $($*_CFLAGS) $< $($*_SOURCES) $(HOST_BASE) -o $@ -lcmocka $($*_LIBS)
 
-$(FUZZ_BINARIES): build/host/fuzz/%: test/host/fuzz/fuzz_%.c $$(fuzz_$$*_SOURCES) $(HOST_BASE)
+$(FUZZ_BINARIES): build/host/fuzz/%: test/host/fuzz/fuzz_%.c $$(fuzz_$$*_SOURCES) $(HOST_BASE) $$(HOST_HEADERS)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  FUZZ  $@")
 	$Q$(CC) $(HOST_CFLAGS) -fsanitize=fuzzer $(fuzz_$*_CFLAGS) $< $(fuzz_$*_SOURCES) $(HOST_BASE) -o $@
 
 host: $(HOST_BINARIES) $(FUZZ_BINARIES)
+
+# What the runner (test/host/test_programs.py) is to run.
+list-host:
+	@printf 'test %s\n' $(HOST_TESTS)
+	@printf 'fuzz %s\n' $(FUZZ_TARGETS)
+
+##   make setup       installs what is missing
+setup:
+	$Qtools/setup
+
+PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider -n 2 --color=no
+
+##   make test        all tests of all three architectures, about ten minutes; last line: N passed, N failed
+test: setup
+	$Q$(MAKE) --no-print-directory kernels host
+	$Q$(PYTEST) test
+
+##   make test-host   readers, drivers and libraries on this machine, under sanitizers; fuzzing for ten seconds each
+test-host: setup
+	$Q$(MAKE) --no-print-directory host
+	$Q$(PYTEST) test/host
+
+##   make test-qemu   [ARCH=..] the whole system in QEMU
+test-qemu: setup
+	$Q$(MAKE) --no-print-directory kernels
+	$QVMOS_ONLY=$(if $(filter command%,$(origin ARCH)),$(ARCH)) $(PYTEST) test/qemu
+
+##   make fuzz        [SECONDS=60] every fuzz target in turn
+SECONDS := 60
+fuzz: setup
+	$Q$(MAKE) --no-print-directory host
+	$QVMOS_FUZZ_SECONDS=$(SECONDS) $(PYTEST) test/host/test_programs.py -k fuzz
+
+##   make test-long   the full matrix and long fuzzing, hours; figures go to docs/figures.md
+test-long: setup
+	$Q$(MAKE) --no-print-directory kernels host
+	$QVMOS_LONG=1 VMOS_FUZZ_SECONDS=600 $(PYTEST) test
+
+##   make run         [ARCH=..] boots in QEMU with a network, a disk and entropy; Ctrl-A X leaves
+run: setup
+	$Q$(MAKE) --no-print-directory ARCH=$(ARCH) all build/run/disk.img
+	$(QEMU) $(QEMU_MACHINE) -accel tcg -nodefaults -display none -serial mon:stdio -m 128M -smp 1 \
+	  -kernel $B/kernel-$(ARCH).elf -append selftest \
+	  -netdev user,id=net0 -device virtio-net-pci,netdev=net0 \
+	  -drive if=none,id=disk0,format=raw,file=build/run/disk.img -device virtio-blk-pci,drive=disk0 \
+	  -object rng-random,id=rng0,filename=/dev/urandom -device virtio-rng-pci,rng=rng0 \
+	  $(RUN_ARGS)
+
+build/run/disk.img:
+	@mkdir -p $(@D) && truncate -s 64M $@
+
+.PHONY: list-host

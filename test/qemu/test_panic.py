@@ -1,0 +1,52 @@
+"""A panic explains itself and ends the machine."""
+import re
+
+import pytest
+
+from guest import MACHINES, Guest
+
+REGISTER = {"x64": "rax", "arm64": "x0", "rv64": "a0"}
+
+
+@pytest.mark.parametrize("name", ["q35", "microvm", "gicv2", "gicv3-max", "plic", "imsic"])
+def test_panic(name):
+    on = MACHINES[name]
+    with Guest(on, append="then=prompt") as guest:
+        guest.wait_for(r"^vmos> $")
+        guest.send("panic\r")
+        result = guest.finish(30)
+    text = result.text.replace("\r", "")
+    after = text[text.index("panic: asked for at the console"):]
+    assert re.search(r"^  by [0-9a-f]{16} run_panic\+0x", after, re.M), result.explain()
+    assert re.search(r"^  by [0-9a-f]{16} console_run\+0x", after, re.M), result.explain()
+    assert re.search(r"^  by [0-9a-f]{16} kernel_main\+0x", after, re.M), result.explain()
+    assert "last log lines:" in after and "\nready\n" in after
+    assert result.status == {"x64": 35, "arm64": 0, "rv64": 1}[on.arch], result.explain()
+
+
+@pytest.mark.parametrize("name", ["q35", "gicv3", "plic"])
+@pytest.mark.parametrize("fault,sentence", [
+    ("read", "read"), ("write-code", "writ"), ("execute-data", "instruction|execut"), ("stack", "stack")])
+def test_fault(name, fault, sentence):
+    """Faults that the kernel is made to take on purpose: the sentence, registers, and where it was."""
+    on = MACHINES[name]
+    with Guest(on, append="then=prompt") as guest:
+        guest.wait_for(r"^vmos> $")
+        guest.send(f"panic {fault}\r")
+        result = guest.finish(30)
+    text = result.text.replace("\r", "")
+    assert "panic: " in text, result.explain()
+    after = text[text.index("panic: "):]
+    assert re.search(sentence, after.split("\n")[0]), result.explain()
+    assert re.search(rf"\b{REGISTER[on.arch]}\b", after), result.explain()
+    assert re.search(r"^  (at|by) [0-9a-f]{16} \w+\+0x", after, re.M), result.explain()
+    assert result.status == {"x64": 35, "arm64": 0, "rv64": 1}[on.arch], result.explain()
+
+
+@pytest.mark.parametrize("name", ["q35", "gicv3", "imsic"])
+def test_panic_hang(name):
+    with Guest(MACHINES[name], append="then=prompt panic=hang") as guest:
+        guest.wait_for(r"^vmos> $")
+        guest.send("panic\r")
+        guest.wait_for(r"as panic=hang asks")
+        assert guest.process.poll() is None
