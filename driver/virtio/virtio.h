@@ -50,6 +50,7 @@ struct virtio_device {
     uint32_t generation_retries;
     unsigned interrupt_count; /* indices that may be used, 1 to VIRTIO_MAX_INTERRUPTS */
     uint32_t events;          /* bits 1 << index of those that are open; for driver_wait */
+    uint32_t queue_events;    /* ... and of those that a queue is on */
     struct interrupt interrupts[VIRTIO_MAX_INTERRUPTS];
     /* As the transport needs them; PCI legacy and MMIO: common and config are the same window. */
     struct register_window common, notify, isr, config;

@@ -120,6 +120,12 @@ unsigned home_faults(void);
 const char *home_fault_text(void);   /* the first of them, or "" */
 const char *home_refused_text(void); /* the first refused access of a device, or "" */
 
+/* Counts as faults what the driver holds of the device now; home_stop does this too. */
+void home_check_returned(struct device *device);
+
+/* The device will not confirm its reset: what the driver still holds when it stops is no fault. */
+void home_quarantine(struct device *device);
+
 /* The next `after` allocations (dma_allocate, dma_lend, queue_create, device_interrupt_open) succeed, then one
  * fails with STATUS_LIMIT: to walk through a driver's undo paths. */
 void home_fail_allocation(unsigned after);
