@@ -21,7 +21,6 @@ struct msix {
     unsigned vector_count;
     volatile uint8_t *table;   /* MSIX_TABLE: entry 0 */
     volatile uint8_t *pending; /* MSIX_TABLE: the first 64 pending bits */
-    uint16_t command;          /* the command register's INTx disable bit as last written */
 };
 
 /*
