@@ -40,6 +40,11 @@ enum status fdt_read(struct machine *machine, const void *blob, size_t size);
 /* The total size the header claims when it is a device tree (magic right, size sane), else 0. */
 uint32_t fdt_total_size(const void *header_40_bytes);
 
+/* How many of those bytes hold anything: QEMU pads its trees to 1 MiB. Whoever copies only these then sets
+ * the copy's total size to match, with the second function. */
+uint32_t fdt_used_size(const void *header_40_bytes);
+void fdt_set_total_size(void *header_40_bytes, uint32_t size);
+
 /* One line per node and property, for loglevel=debug; `blob` has passed fdt_read. */
 void fdt_print(const void *blob, size_t size, struct printer *printer);
 
