@@ -43,25 +43,6 @@ bool ns16550_present(const struct ns16550 *port)
     return present;
 }
 
-void ns16550_init(struct ns16550 *port, uint32_t clock_hz, uint32_t baud)
-{
-    uint64_t divisor = baud == 0 ? 0 : ((uint64_t)clock_hz + (uint64_t)baud * 8) / ((uint64_t)baud * 16);
-
-    port->write(port, INTERRUPT_ENABLE, 0);
-    if (divisor > 0 && divisor <= UINT16_MAX) {
-        port->write(port, LINE_CONTROL, LINE_CONTROL_DIVISOR);
-        port->write(port, DATA, (uint8_t)divisor);
-        port->write(port, INTERRUPT_ENABLE, (uint8_t)(divisor >> 8));
-    }
-    port->write(port, LINE_CONTROL, LINE_CONTROL_8N1);
-    port->write(port, FIFO_CONTROL, FIFO_ENABLE_AND_CLEAR);
-    port->write(port, MODEM_CONTROL, MODEM_CONTROL_DTR | MODEM_CONTROL_RTS | MODEM_CONTROL_OUT2);
-
-    bool fifos = (port->read(port, INTERRUPT_IDENTITY) & IDENTITY_FIFOS) == IDENTITY_FIFOS;
-    port->fifo_depth = fifos ? FIFO_DEPTH : 1;
-    port->stuck = false;
-}
-
 /* A transmitter that once kept us waiting for all of READY_POLLS is only looked at from then on, until it
  * has moved again: each line of the log would otherwise cost that wait. */
 static bool wait_ready(struct ns16550 *port)
@@ -76,6 +57,26 @@ static bool wait_ready(struct ns16550 *port)
     }
     port->stuck = true;
     return false;
+}
+
+void ns16550_init(struct ns16550 *port, uint32_t clock_hz, uint32_t baud)
+{
+    uint64_t divisor = baud == 0 ? 0 : ((uint64_t)clock_hz + (uint64_t)baud * 8) / ((uint64_t)baud * 16);
+
+    port->stuck = false;
+    wait_ready(port); /* what firmware has printed last leaves before the FIFO is cleared */
+    port->write(port, INTERRUPT_ENABLE, 0);
+    if (divisor > 0 && divisor <= UINT16_MAX) {
+        port->write(port, LINE_CONTROL, LINE_CONTROL_DIVISOR);
+        port->write(port, DATA, (uint8_t)divisor);
+        port->write(port, INTERRUPT_ENABLE, (uint8_t)(divisor >> 8));
+    }
+    port->write(port, LINE_CONTROL, LINE_CONTROL_8N1);
+    port->write(port, FIFO_CONTROL, FIFO_ENABLE_AND_CLEAR);
+    port->write(port, MODEM_CONTROL, MODEM_CONTROL_DTR | MODEM_CONTROL_RTS | MODEM_CONTROL_OUT2);
+
+    bool fifos = (port->read(port, INTERRUPT_IDENTITY) & IDENTITY_FIFOS) == IDENTITY_FIFOS;
+    port->fifo_depth = fifos ? FIFO_DEPTH : 1;
 }
 
 void ns16550_write(struct ns16550 *port, const char *text, size_t length)

@@ -4,13 +4,13 @@
 
 #include <stdint.h>
 
-#define ARCH_NAME "rv64"
-#define MMU_LEVELS 3
-#define IMAGE_BASE UINT64_C(0xffffffff80000000)
+#define ARCH_NAME    "rv64"
+#define MMU_LEVELS   3
+#define IMAGE_BASE   UINT64_C(0xffffffff80000000)
 #define PHYSMAP_BASE UINT64_C(0xffffffc000000000)
 #define PHYSMAP_SIZE (UINT64_C(128) << 30)
-#define DEVICE_BASE UINT64_C(0xfffffff000000000)
-#define DEVICE_SIZE (UINT64_C(32) << 30)
+#define DEVICE_BASE  UINT64_C(0xfffffff000000000)
+#define DEVICE_SIZE  (UINT64_C(32) << 30)
 
 /* Ordering between the CPU and a device that reads and writes memory coherently. */
 static inline void arch_barrier_full(void)

@@ -1,0 +1,53 @@
+/*
+ * controllers.h: what interrupt.c asks of the interrupt controllers.
+ *
+ * Wires arrive at PLICs and APLICs, messages at the boot hart's IMSIC. An APLIC either interrupts the hart
+ * itself or turns each wire into a message. Everything is routed to the boot hart. All calls are made with
+ * interrupts disabled.
+ */
+#ifndef CONTROLLERS_H
+#define CONTROLLERS_H
+
+#include <vmos/machine.h>
+#include <lib/printf.h>
+
+#define NO_ROUTE UINT32_MAX
+
+/* A turn of the interrupt handler hands on no more than this, so that a line that never drops does not keep
+ * the timer's interrupt out. */
+enum { INTERRUPTS_PER_TURN = 32 };
+
+/* A kind of controller of wires. `index` is its place in machine.plics or machine.aplics, a source is a number
+ * from 1 to its source count. */
+struct wire_controller {
+    /* Masks every source and readies delivery to machine->cpus[cpu]; false, and a sentence, when it cannot. */
+    bool (*init)(const struct machine *machine, uint32_t index, uint32_t cpu);
+    /* STATUS_NOT_FOUND when the source is not there. The source stays masked. */
+    enum status (*attach)(uint32_t index, uint32_t source, const struct machine_line *line, uint32_t route);
+    void (*release)(uint32_t index, uint32_t source);
+    void (*mask)(uint32_t index, uint32_t source);
+    void (*unmask)(uint32_t index, uint32_t source);
+    /* Hands on what has arrived; the number of interrupts. */
+    unsigned (*deliver)(uint32_t index);
+};
+extern const struct wire_controller plic, aplic;
+
+/* An APLIC's message has come and its handler has run: a level that is still asserted is sent again. */
+void aplic_message_handled(uint32_t index, uint32_t source);
+
+/* ---- imsic.c: a route's identity at the interrupt file is its number + 1 ------------------------------------- */
+
+/* False when the machine or the hart has none, or when it does not work. */
+bool imsic_init(const struct machine *machine, uint32_t cpu);
+bool imsic_present(void);
+uint64_t imsic_address(void);            /* where messages are written to */
+uint32_t imsic_identity(uint32_t route); /* what is written; 0 when there are not so many */
+void imsic_mask(uint32_t route);
+void imsic_unmask(uint32_t route);
+void imsic_forget(uint32_t route); /* drops what is pending */
+/* The route whose message is next, acknowledged; NO_ROUTE when there is none. */
+uint32_t imsic_claim(void);
+/* What an APLIC calls the hart: its group, then its number in the group [AIA 1.0 §4.9.1]. */
+uint32_t imsic_hart_index(void);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * local.h: what the files of platform/rv64 tell each other.
+ */
+#ifndef LOCAL_H
+#define LOCAL_H
+
+#include "csr.h"
+
+#include <vmos/machine.h>
+#include <platform/boot.h>
+#include <platform/cpu.h>
+
+/* early.c; called by boot.S */
+uint64_t boot_early(uint64_t hart, uint64_t tree, uint64_t counter);
+extern struct boot_info boot_information;
+
+/* cpu.c: what tp points at until cpu_init() */
+extern struct cpu boot_local;
+
+/* trap.S */
+extern char trap_entry[], trap_emergency_bottom[], trap_emergency_top[];
+
+/* trap.c; called by trap.S with interrupts disabled. `overflow`: on the emergency stack, because the stack
+ * that was in use has no room. */
+void trap_handle(struct trap_frame *frame, bool overflow);
+
+/* timer.c, interrupt.c: the interrupt of that name has arrived */
+void timer_interrupt(void);
+void controller_interrupt(void);
+
+/* timer.c: "Sstc" when it is in use */
+bool timer_has_sstc(void);
+
+#endif

@@ -1,0 +1,169 @@
+/*
+ * sbi.c: calls to the machine's firmware; QEMU's `-bios default` is OpenSBI.
+ */
+#include "sbi.h"
+
+#include <platform/mmu.h>
+
+struct sbi_result {
+    int64_t error; /* 0: success, else negative [§3] */
+    uint64_t value;
+};
+
+enum {
+    LEGACY_SET_TIMER = 0,
+    LEGACY_PUT_CHARACTER = 1,
+    LEGACY_GET_CHARACTER = 2,
+    LEGACY_SHUTDOWN = 8,
+
+    BASE = 0x10, /* §4 */
+    BASE_SPECIFICATION_VERSION = 0,
+    BASE_IMPLEMENTATION = 1,
+    BASE_IMPLEMENTATION_VERSION = 2,
+    BASE_PROBE = 3,
+    BASE_VENDOR = 4,
+    BASE_ARCHITECTURE = 5,
+    BASE_CPU_IMPLEMENTATION = 6,
+
+    TIME_SET = 0,
+
+    RESET_SYSTEM = 0,
+    RESET_SHUTDOWN = 0,
+    RESET_COLD_REBOOT = 1,
+    RESET_REASON_NONE = 0,
+    RESET_REASON_FAILURE = 1,
+
+    CONSOLE_READ = 1,
+    CONSOLE_WRITE_BYTE = 2,
+};
+
+static struct sbi_result call(uint64_t extension, uint64_t function, uint64_t argument0, uint64_t argument1,
+                              uint64_t argument2)
+{
+    register uint64_t a0 __asm__("a0") = argument0;
+    register uint64_t a1 __asm__("a1") = argument1;
+    register uint64_t a2 __asm__("a2") = argument2;
+    register uint64_t a6 __asm__("a6") = function;
+    register uint64_t a7 __asm__("a7") = extension;
+
+    __asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a6), "r"(a7) : "memory");
+    return (struct sbi_result){(int64_t)a0, a1};
+}
+
+/* 0 when the firmware would not say. */
+static uint64_t ask(uint64_t function)
+{
+    struct sbi_result result = call(BASE, function, 0, 0, 0);
+
+    return result.error == 0 ? result.value : 0;
+}
+
+bool sbi_has(uint32_t extension)
+{
+    struct sbi_result result = call(BASE, BASE_PROBE, extension, 0, 0);
+
+    return result.error == 0 && result.value != 0;
+}
+
+/* ---- Console ---------------------------------------------------------------------------------------- */
+
+static enum { CONSOLE_UNKNOWN, CONSOLE_NONE, CONSOLE_LEGACY, CONSOLE_DEBUG } console;
+
+bool sbi_console_present(void)
+{
+    if (console == CONSOLE_UNKNOWN) {
+        bool base = call(BASE, BASE_SPECIFICATION_VERSION, 0, 0, 0).error == 0;
+        if (base && sbi_has(SBI_CONSOLE))
+            console = CONSOLE_DEBUG;
+        else if (!base || sbi_has(LEGACY_PUT_CHARACTER))
+            console = CONSOLE_LEGACY;
+        else
+            console = CONSOLE_NONE;
+    }
+    return console != CONSOLE_NONE;
+}
+
+void sbi_console_write(uint8_t byte)
+{
+    if (console == CONSOLE_DEBUG)
+        call(SBI_CONSOLE, CONSOLE_WRITE_BYTE, byte, 0, 0);
+    else if (console == CONSOLE_LEGACY)
+        call(LEGACY_PUT_CHARACTER, 0, byte, 0, 0);
+}
+
+int sbi_console_read(void)
+{
+    static uint8_t received;
+
+    if (console == CONSOLE_DEBUG) {
+        struct sbi_result result = call(SBI_CONSOLE, CONSOLE_READ, 1, virtual_to_physical(&received), 0);
+        return result.error == 0 && result.value == 1 ? received : -1;
+    }
+    if (console != CONSOLE_LEGACY)
+        return -1;
+
+    int64_t byte = call(LEGACY_GET_CHARACTER, 0, 0, 0, 0).error;
+    return byte >= 0 && byte <= UINT8_MAX ? (int)byte : -1;
+}
+
+/* ---- Time ------------------------------------------------------------------------------------------- */
+
+static enum { TIMER_UNKNOWN, TIMER_LEGACY, TIMER_EXTENSION } timer;
+
+static void choose_timer(void)
+{
+    if (timer == TIMER_UNKNOWN)
+        timer = sbi_has(SBI_TIME) ? TIMER_EXTENSION : TIMER_LEGACY;
+}
+
+void sbi_set_timer(uint64_t deadline)
+{
+    choose_timer();
+    if (timer == TIMER_EXTENSION)
+        call(SBI_TIME, TIME_SET, deadline, 0, 0);
+    else
+        call(LEGACY_SET_TIMER, 0, deadline, 0, 0);
+}
+
+const char *sbi_timer_name(void)
+{
+    choose_timer();
+    return timer == TIMER_EXTENSION ? "SBI TIME" : "legacy SBI set_timer";
+}
+
+/* ---- Power ------------------------------------------------------------------------------------------ */
+
+void sbi_power_off(bool failed)
+{
+    if (sbi_has(SBI_RESET))
+        call(SBI_RESET, RESET_SYSTEM, RESET_SHUTDOWN, failed ? RESET_REASON_FAILURE : RESET_REASON_NONE, 0);
+    call(LEGACY_SHUTDOWN, 0, 0, 0, 0);
+}
+
+void sbi_reboot(void)
+{
+    if (sbi_has(SBI_RESET))
+        call(SBI_RESET, RESET_SYSTEM, RESET_COLD_REBOOT, RESET_REASON_NONE, 0);
+}
+
+/* ---- Report ----------------------------------------------------------------------------------------- */
+
+void sbi_report(struct printer *printer)
+{
+    static const char *const implementations[] = {"BBL",    "OpenSBI", "Xvisor", "KVM",          "RustSBI",
+                                                  "Diosix", "Coffer",  "Xen",    "PolarFire HSS"};
+    uint64_t version = ask(BASE_SPECIFICATION_VERSION), implementation = ask(BASE_IMPLEMENTATION);
+    size_t known = sizeof implementations / sizeof implementations[0];
+
+    if (version == 0) {
+        print(printer, "firmware: SBI 0.1, which says no more\n");
+        return;
+    }
+    print(printer, "firmware: SBI %llu.%llu by %s (implementation %llu), version 0x%llx\n",
+          (unsigned long long)(version >> 24 & 0x7f), (unsigned long long)(version & 0xffffff),
+          implementation < known ? implementations[implementation] : "an unknown one",
+          (unsigned long long)implementation, (unsigned long long)ask(BASE_IMPLEMENTATION_VERSION));
+    print(printer, "cpu: vendor 0x%llx, architecture 0x%llx, implementation 0x%llx\n",
+          (unsigned long long)ask(BASE_VENDOR), (unsigned long long)ask(BASE_ARCHITECTURE),
+          (unsigned long long)ask(BASE_CPU_IMPLEMENTATION));
+}

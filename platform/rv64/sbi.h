@@ -1,0 +1,38 @@
+/*
+ * sbi.h: calls to the machine's firmware [RISC-V SBI 2.0].
+ *
+ * What the firmware lacks it says; firmware from before SBI 0.2 knows only the legacy calls (§5) and has no way
+ * to say anything, so those are tried last and without knowing.
+ */
+#ifndef SBI_H
+#define SBI_H
+
+#include <lib/printf.h>
+#include <vmos/abi.h>
+
+enum {
+    SBI_TIME = 0x54494d45,    /* §6 */
+    SBI_RESET = 0x53525354,   /* §10 */
+    SBI_CONSOLE = 0x4442434e, /* §12 */
+};
+
+/* Whether the firmware has this extension. */
+bool sbi_has(uint32_t extension);
+
+/* The firmware's console, if it has one: one byte out; the next byte that has been typed, or -1. */
+bool sbi_console_present(void);
+void sbi_console_write(uint8_t byte);
+int sbi_console_read(void);
+
+/* The timer interrupt comes when the time CSR reaches this; UINT64_MAX: never. Ends the pending one. */
+void sbi_set_timer(uint64_t deadline);
+const char *sbi_timer_name(void);
+
+/* Return only when the firmware would not. */
+void sbi_power_off(bool failed);
+void sbi_reboot(void);
+
+/* Which firmware this is, and which CPU it says this is: "key: value" lines. */
+void sbi_report(struct printer *printer);
+
+#endif

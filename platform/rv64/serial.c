@@ -1,0 +1,170 @@
+/*
+ * serial.c: the firmware's console until the machine is known, then a 16550 in memory (`-serial stdio`).
+ */
+#include "sbi.h"
+
+#include <lib/log.h>
+#include <platform/interrupt.h>
+#include <platform/mmu.h>
+#include <platform/ns16550.h>
+#include <platform/serial.h>
+
+enum { REGISTER_COUNT = 8, BYTES_PER_INTERRUPT = 256 };
+
+static enum { OUTPUT_NONE, OUTPUT_FIRMWARE, OUTPUT_UART } output;
+static struct ns16550 port;
+static struct machine_uart uart;
+static void (*receiver)(uint8_t byte);
+
+/* ---- The chip's registers --------------------------------------------------------------------------- */
+
+static uint8_t read_register(const struct ns16550 *from, unsigned number)
+{
+    uintptr_t address = from->base + ((uintptr_t)number << from->shift);
+
+    if (from->width == 4)
+        return (uint8_t) * (volatile uint32_t *)address;
+    if (from->width == 2)
+        return (uint8_t) * (volatile uint16_t *)address;
+    return *(volatile uint8_t *)address;
+}
+
+static void write_register(const struct ns16550 *to, unsigned number, uint8_t value)
+{
+    uintptr_t address = to->base + ((uintptr_t)number << to->shift);
+
+    if (to->width == 4)
+        *(volatile uint32_t *)address = value;
+    else if (to->width == 2)
+        *(volatile uint16_t *)address = value;
+    else
+        *(volatile uint8_t *)address = value;
+}
+
+/* ---- Choosing --------------------------------------------------------------------------------------- */
+
+void serial_early_init(void)
+{
+    if (sbi_console_present())
+        output = OUTPUT_FIRMWARE;
+}
+
+static bool take(const struct machine_uart *candidate)
+{
+    uint8_t width = candidate->registers.access_bytes, shift = candidate->register_shift;
+
+    if (candidate->kind != UART_NS16550 || candidate->registers.space != ADDRESS_MEMORY || candidate->pci)
+        return false;
+    if (width == 0)
+        width = 1;
+    if (shift > 4 || width > 4 || candidate->registers.address % width != 0 || width > 1 << shift) {
+        log_warn("serial", "the registers of the ns16550 at 0x%llx are said to be %u bytes wide, %u bytes apart",
+                 (unsigned long long)candidate->registers.address, width, 1u << (shift & 15));
+        return false;
+    }
+
+    struct ns16550 found = {
+        .read = read_register,
+        .write = write_register,
+        .base = (uintptr_t)vm_map_device(candidate->registers.address, (uint64_t)REGISTER_COUNT << shift),
+        .shift = shift,
+        .width = width,
+    };
+    if (found.base == 0 || !ns16550_present(&found)) {
+        log_warn("serial", "nothing answers like an ns16550 at 0x%llx",
+                 (unsigned long long)candidate->registers.address);
+        return false;
+    }
+    ns16550_init(&found, candidate->clock_hz, candidate->baud);
+    port = found;
+    uart = *candidate;
+    output = OUTPUT_UART;
+    return true;
+}
+
+bool serial_init(const struct machine *machine)
+{
+    for (unsigned console = 2; console-- > 0;)
+        for (uint32_t i = 0; i < machine->uart_count; i++)
+            if (machine->uarts[i].console == (console != 0) && take(&machine->uarts[i]))
+                return true;
+    return false;
+}
+
+void serial_report(struct printer *printer)
+{
+    if (output == OUTPUT_NONE)
+        print(printer, "serial: none\n");
+    else if (output == OUTPUT_FIRMWARE)
+        print(printer, "serial: the firmware's console\n");
+    else if (uart.line.line == MACHINE_NO_LINE)
+        print(printer, "serial: ns16550 at 0x%llx, no line\n", (unsigned long long)uart.registers.address);
+    else
+        print(printer, "serial: ns16550 at 0x%llx, line %u\n", (unsigned long long)uart.registers.address,
+              uart.line.line);
+}
+
+/* ---- Output ----------------------------------------------------------------------------------------- */
+
+bool serial_ready(void)
+{
+    return output != OUTPUT_NONE;
+}
+
+static void put(const char *text, size_t length)
+{
+    if (output == OUTPUT_UART)
+        ns16550_write(&port, text, length);
+    else if (output == OUTPUT_FIRMWARE)
+        for (size_t i = 0; i < length; i++)
+            sbi_console_write((uint8_t)text[i]);
+}
+
+void serial_write(const char *text, size_t length)
+{
+    for (size_t start = 0; start < length;) {
+        size_t end = start;
+        while (end < length && text[end] != '\n')
+            end++;
+        put(text + start, end - start);
+        if (end < length)
+            put("\r\n", 2);
+        start = end + 1;
+    }
+}
+
+/* ---- Input ------------------------------------------------------------------------------------------ */
+
+void serial_poll(void)
+{
+    for (unsigned i = 0; i < BYTES_PER_INTERRUPT && receiver != NULL; i++) {
+        int byte = output == OUTPUT_UART ? ns16550_read(&port) : output == OUTPUT_FIRMWARE ? sbi_console_read() : -1;
+        if (byte < 0)
+            break;
+        receiver((uint8_t)byte);
+    }
+}
+
+static void received(void *context)
+{
+    (void)context;
+    serial_poll();
+}
+
+bool serial_listen(void (*receive)(uint8_t byte))
+{
+    uint32_t route;
+
+    receiver = receive;
+    if (output != OUTPUT_UART || uart.line.line == MACHINE_NO_LINE)
+        return false;
+
+    enum status status = interrupt_attach_line(&uart.line, "serial", received, NULL, &route);
+    if (status != STATUS_OK) {
+        log_warn("serial", "line %u cannot be routed: %s; input is polled", uart.line.line, status_text(status));
+        return false;
+    }
+    interrupt_unmask(route);
+    ns16550_listen(&port);
+    return true;
+}
