@@ -5,6 +5,7 @@
  * XSDT); any other table with one is named and used, since every reader bounds what it reads. Of several
  * tables with one signature the first counts. Nothing is ever read but through physical_memory.map.
  */
+#include <machine/add.h>
 #include "acpi_table.h"
 #include <lib/bytes.h>
 #include <lib/log.h>
@@ -89,13 +90,14 @@ bool acpi_next(struct acpi_entries *entries, struct acpi_view *entry)
     struct acpi_view rest = acpi_part(entries->view, entries->offset, UINT32_MAX);
     uint32_t length = (uint32_t)acpi_get(rest, entries->length_at, entries->length_width);
     if (rest.length < entries->minimum || length < entries->minimum) {
-        log_warn(WHO, "%s entry %u at 0x%x has length %u; the rest of the table is ignored", entries->table, index,
-                 entries->offset, length);
+        machine_warn(entries->machine, WHO, "%s entry %u at 0x%x has length %u; the rest of the table is ignored",
+                     entries->table, index, entries->offset, length);
         return false;
     }
     if (length > rest.length) {
-        log_warn(WHO, "%s entry %u at 0x%x has length %u and runs past the end of the table; it is dropped",
-                 entries->table, index, entries->offset, length);
+        machine_warn(entries->machine, WHO,
+                     "%s entry %u at 0x%x has length %u and runs past the end of the table; it is dropped",
+                     entries->table, index, entries->offset, length);
         return false;
     }
     entries->index = index;
@@ -110,8 +112,8 @@ bool acpi_too_short(const struct acpi_entries *entries, struct acpi_view entry, 
 {
     if (entry.length >= needed)
         return false;
-    log_warn(WHO, "%s entry %u at 0x%x (%s) has %u bytes but needs %u; it is skipped", entries->table, entries->index,
-             entries->at, what, entry.length, needed);
+    machine_warn(entries->machine, WHO, "%s entry %u at 0x%x (%s) has %u bytes but needs %u; it is skipped",
+                 entries->table, entries->index, entries->at, what, entry.length, needed);
     return true;
 }
 
@@ -152,8 +154,9 @@ static struct machine_register either_register(struct acpi_view fadt, uint32_t w
     return (struct machine_register){.space = ADDRESS_PORT, .access_bytes = bytes, .address = number};
 }
 
-static void read_reset(struct machine_power *power, struct acpi_view fadt)
+static void read_reset(struct machine *machine, struct acpi_view fadt)
 {
+    struct machine_power *power = &machine->power;
     unsigned bits;
 
     if ((acpi_u32(fadt, FADT_FLAGS) & FADT_RESET_SUPPORTED) == 0)
@@ -161,7 +164,7 @@ static void read_reset(struct machine_power *power, struct acpi_view fadt)
     if (acpi_register(fadt, FADT_RESET_REGISTER, &power->reset, &bits))
         power->reset_value = acpi_u8(fadt, FADT_RESET_VALUE);
     else
-        log_warn(WHO, "FADT names an unusable reset register; it is ignored");
+        machine_warn(machine, WHO, "FADT names an unusable reset register; it is ignored");
 }
 
 static void read_fadt(struct machine *machine, struct acpi_view fadt)
@@ -172,7 +175,7 @@ static void read_fadt(struct machine *machine, struct acpi_view fadt)
     unsigned bits;
 
     power->hardware_reduced = (flags & FADT_HARDWARE_REDUCED) != 0;
-    read_reset(power, fadt);
+    read_reset(machine, fadt);
     if (power->hardware_reduced) {
         acpi_register(fadt, FADT_SLEEP_CONTROL, &power->sleep_control, &bits);
         acpi_register(fadt, FADT_SLEEP_STATUS, &power->sleep_status, &bits);
@@ -257,32 +260,33 @@ static uint8_t sum(const uint8_t *bytes, uint32_t length)
 }
 
 /* A table whose header and length hold, whole; empty when it cannot be had. `signature` NULL: any. */
-static struct acpi_view open_table(const struct physical_memory *memory, uint64_t address, const char *signature)
+static struct acpi_view open_table(struct machine *machine, const struct physical_memory *memory, uint64_t address,
+                                   const char *signature)
 {
     struct acpi_view none = {.bytes = NULL, .length = 0};
     const uint8_t *header = memory->map(memory, address, ACPI_HEADER_SIZE);
     char name[5];
 
     if (header == NULL) {
-        log_warn(WHO, "the table at 0x%llx cannot be read; it is skipped", (unsigned long long)address);
+        machine_warn(machine, WHO, "the table at 0x%llx cannot be read; it is skipped", (unsigned long long)address);
         return none;
     }
     text_sanitise(name, header, 4);
     uint32_t length = load_le32(header + ACPI_LENGTH);
     if (signature != NULL && memcmp(header, signature, 4) != 0) {
-        log_warn(WHO, "%s expected at 0x%llx, but there is '%s'; it is ignored", signature, (unsigned long long)address,
-                 name);
+        machine_warn(machine, WHO, "%s expected at 0x%llx, but there is '%s'; it is ignored", signature,
+                     (unsigned long long)address, name);
         return none;
     }
     if (length < ACPI_HEADER_SIZE || length > TABLE_MAX_LENGTH) {
-        log_warn(WHO, "%s at 0x%llx has the impossible length %u; it is ignored", name, (unsigned long long)address,
-                 length);
+        machine_warn(machine, WHO, "%s at 0x%llx has the impossible length %u; it is ignored", name,
+                     (unsigned long long)address, length);
         return none;
     }
     const uint8_t *bytes = memory->map(memory, address, length);
     if (bytes == NULL) {
-        log_warn(WHO, "%s at 0x%llx has length %u, which runs out of memory; it is ignored", name,
-                 (unsigned long long)address, length);
+        machine_warn(machine, WHO, "%s at 0x%llx has length %u, which runs out of memory; it is ignored", name,
+                     (unsigned long long)address, length);
         return none;
     }
     return (struct acpi_view){.bytes = bytes, .length = length};
@@ -303,14 +307,16 @@ static const struct {
 
 enum { TABLE_COUNT = sizeof tables / sizeof tables[0] };
 
-static void note_table(const struct physical_memory *memory, uint64_t address, uint64_t found[TABLE_COUNT])
+static void note_table(struct machine *machine, const struct physical_memory *memory, uint64_t address,
+                       uint64_t found[TABLE_COUNT])
 {
     const uint8_t *header = address != 0 ? memory->map(memory, address, ACPI_HEADER_SIZE) : NULL;
     char name[5];
 
     if (header == NULL) {
         if (address != 0)
-            log_warn(WHO, "the table at 0x%llx cannot be read; it is skipped", (unsigned long long)address);
+            machine_warn(machine, WHO, "the table at 0x%llx cannot be read; it is skipped",
+                         (unsigned long long)address);
         return;
     }
     text_sanitise(name, header, 4);
@@ -320,8 +326,8 @@ static void note_table(const struct physical_memory *memory, uint64_t address, u
         if (found[i] == 0)
             found[i] = address;
         else if (found[i] != address)
-            log_warn(WHO, "%s at 0x%llx is a second one; the one at 0x%llx counts", name, (unsigned long long)address,
-                     (unsigned long long)found[i]);
+            machine_warn(machine, WHO, "%s at 0x%llx is a second one; the one at 0x%llx counts", name,
+                         (unsigned long long)address, (unsigned long long)found[i]);
         return;
     }
     log_debug(WHO, "%s at 0x%llx is not read", name, (unsigned long long)address);
@@ -329,29 +335,31 @@ static void note_table(const struct physical_memory *memory, uint64_t address, u
 
 static void read_table(struct machine *machine, const struct physical_memory *memory, unsigned index, uint64_t address)
 {
-    struct acpi_view table = open_table(memory, address, tables[index].signature);
+    struct acpi_view table = open_table(machine, memory, address, tables[index].signature);
 
     if (table.length == 0)
         return;
     if (table.length < tables[index].minimum) {
-        log_warn(WHO, "%s at 0x%llx has only %u bytes; it is ignored", tables[index].signature,
-                 (unsigned long long)address, table.length);
+        machine_warn(machine, WHO, "%s at 0x%llx has only %u bytes; it is ignored", tables[index].signature,
+                     (unsigned long long)address, table.length);
         return;
     }
     if (sum(table.bytes, table.length) != 0)
-        log_warn(WHO, "%s at 0x%llx has a wrong checksum; it is used all the same", tables[index].signature,
-                 (unsigned long long)address);
+        machine_warn(machine, WHO, "%s at 0x%llx has a wrong checksum; it is used all the same",
+                     tables[index].signature, (unsigned long long)address);
     tables[index].read(machine, table);
 }
 
 /* ---- Root ---------------------------------------------------------------------------------------- */
 
-static struct acpi_view open_root(const struct physical_memory *memory, uint64_t address, const char *signature)
+static struct acpi_view open_root(struct machine *machine, const struct physical_memory *memory, uint64_t address,
+                                  const char *signature)
 {
-    struct acpi_view root = open_table(memory, address, signature);
+    struct acpi_view root = open_table(machine, memory, address, signature);
 
     if (root.length != 0 && sum(root.bytes, root.length) != 0) {
-        log_warn(WHO, "%s at 0x%llx has a wrong checksum; it is not used", signature, (unsigned long long)address);
+        machine_warn(machine, WHO, "%s at 0x%llx has a wrong checksum; it is not used", signature,
+                     (unsigned long long)address);
         root.length = 0;
     }
     return root;
@@ -363,14 +371,15 @@ static bool rsdp_valid(const uint8_t *rsdp)
 }
 
 /* The XSDT's address, 0 when this RSDP has none that can be trusted. */
-static uint64_t xsdt_address(const struct physical_memory *memory, uint64_t rsdp)
+static uint64_t xsdt_address(struct machine *machine, const struct physical_memory *memory, uint64_t rsdp)
 {
     const uint8_t *bytes = memory->map(memory, rsdp, RSDP_SIZE_2);
 
     if (bytes == NULL || bytes[RSDP_REVISION] < 2)
         return 0;
     if (load_le32(bytes + RSDP_LENGTH) < RSDP_SIZE_2 || sum(bytes, RSDP_SIZE_2) != 0) {
-        log_warn(WHO, "RSDP at 0x%llx has a wrong extended checksum; its XSDT is not used", (unsigned long long)rsdp);
+        machine_warn(machine, WHO, "RSDP at 0x%llx has a wrong extended checksum; its XSDT is not used",
+                     (unsigned long long)rsdp);
         return 0;
     }
     return load_le64(bytes + RSDP_XSDT);
@@ -384,33 +393,34 @@ enum status acpi_read(struct machine *machine, const struct physical_memory *mem
     unsigned width = 8;
 
     if (pointer == NULL || !rsdp_valid(pointer)) {
-        log_warn(WHO, "there is no valid RSDP at 0x%llx; ACPI is not used", (unsigned long long)rsdp);
+        machine_warn(machine, WHO, "there is no valid RSDP at 0x%llx; ACPI is not used", (unsigned long long)rsdp);
         return STATUS_INVALID;
     }
-    uint64_t xsdt = xsdt_address(memory, rsdp), rsdt = load_le32(pointer + RSDP_RSDT);
+    uint64_t xsdt = xsdt_address(machine, memory, rsdp), rsdt = load_le32(pointer + RSDP_RSDT);
     if (xsdt != 0)
-        root = open_root(memory, xsdt, "XSDT");
+        root = open_root(machine, memory, xsdt, "XSDT");
     if (root.length == 0 && rsdt != 0) {
-        root = open_root(memory, rsdt, "RSDT");
+        root = open_root(machine, memory, rsdt, "RSDT");
         width = 4;
     }
     if (root.length == 0) {
-        log_warn(WHO, "RSDP at 0x%llx leads to no usable root table; ACPI is not used", (unsigned long long)rsdp);
+        machine_warn(machine, WHO, "RSDP at 0x%llx leads to no usable root table; ACPI is not used",
+                     (unsigned long long)rsdp);
         return STATUS_INVALID;
     }
     machine->has_acpi = true;
     uint32_t count = (root.length - ACPI_HEADER_SIZE) / width;
     if (count > ROOT_MAX_ENTRIES) {
-        log_warn(WHO, "the root table lists %u tables; the first %u count", count, ROOT_MAX_ENTRIES);
+        machine_warn(machine, WHO, "the root table lists %u tables; the first %u count", count, ROOT_MAX_ENTRIES);
         count = ROOT_MAX_ENTRIES;
     }
     for (uint32_t i = 0; i < count; i++)
-        note_table(memory, acpi_get(root, ACPI_HEADER_SIZE + i * width, width), found);
+        note_table(machine, memory, acpi_get(root, ACPI_HEADER_SIZE + i * width, width), found);
     for (unsigned i = 0; i < TABLE_COUNT; i++)
         if (found[i] != 0)
             read_table(machine, memory, i, found[i]);
     if (machine->power.dsdt != 0)
-        find_sleep_type(&machine->power, open_table(memory, machine->power.dsdt, "DSDT"));
+        find_sleep_type(&machine->power, open_table(machine, memory, machine->power.dsdt, "DSDT"));
     return STATUS_OK;
 }
 

@@ -3,7 +3,6 @@
  */
 #include <machine/add.h>
 #include "acpi_table.h"
-#include <lib/log.h>
 
 #define WHO "acpi"
 
@@ -54,8 +53,8 @@ static bool next_scope(struct acpi_entries *walk, struct scope *scope)
         if (type != SCOPE_ENDPOINT && type != SCOPE_BRIDGE)
             continue; /* I/O APICs, HPETs and ACPI devices do no DMA of their own */
         if (device > 31 || function > 7) {
-            log_warn(WHO, "%s names device %u function %u, which is impossible; it is ignored", walk->table, device,
-                     function);
+            machine_warn(walk->machine, WHO, "%s names device %u function %u, which is impossible; it is ignored",
+                         walk->table, device, function);
             continue;
         }
         *scope = (struct scope){.function = (uint16_t)(acpi_u8(entry, SCOPE_BUS) << 8 | device << 3 | function),
@@ -65,9 +64,10 @@ static bool next_scope(struct acpi_entries *walk, struct scope *scope)
     return false;
 }
 
-static struct acpi_entries scopes_of(struct acpi_view structure, uint32_t offset)
+static struct acpi_entries scopes_of(struct machine *machine, struct acpi_view structure, uint32_t offset)
 {
-    return (struct acpi_entries){.table = "DMAR device scope",
+    return (struct acpi_entries){.machine = machine,
+                                 .table = "DMAR device scope",
                                  .view = structure,
                                  .offset = offset,
                                  .limit = UINT32_MAX,
@@ -83,7 +83,8 @@ static void read_drhd(struct machine *machine, struct acpi_view drhd, uint8_t ad
     struct scope scope;
 
     if (base == 0 || base % UNIT_ALIGNMENT != 0) {
-        log_warn(WHO, "DMAR places a unit at 0x%llx, which is impossible; it is ignored", (unsigned long long)base);
+        machine_warn(machine, WHO, "DMAR places a unit at 0x%llx, which is impossible; it is ignored",
+                     (unsigned long long)base);
         return;
     }
     struct machine_iommu *iommu = machine_add_iommu(machine, IOMMU_VTD, base);
@@ -96,7 +97,7 @@ static void read_drhd(struct machine *machine, struct acpi_view drhd, uint8_t ad
         iommu->address_bits = address_bits;
         iommu->id = machine->iommu_count - 1;
     }
-    struct acpi_entries walk = scopes_of(drhd, DRHD_SIZE);
+    struct acpi_entries walk = scopes_of(machine, drhd, DRHD_SIZE);
     while (next_scope(&walk, &scope)) {
         struct machine_iommu_scope added = {.iommu = (uint16_t)(iommu - machine->iommus),
                                             .segment = acpi_u16(drhd, DRHD_SEGMENT),
@@ -111,12 +112,12 @@ static void read_drhd(struct machine *machine, struct acpi_view drhd, uint8_t ad
 static void read_rmrr(struct machine *machine, struct acpi_view rmrr)
 {
     uint64_t base = acpi_u64(rmrr, RMRR_BASE), last = acpi_u64(rmrr, RMRR_LAST);
-    struct acpi_entries walk = scopes_of(rmrr, RMRR_SIZE);
+    struct acpi_entries walk = scopes_of(machine, rmrr, RMRR_SIZE);
     struct scope scope;
 
     if (last < base || last - base == UINT64_MAX) {
-        log_warn(WHO, "DMAR reserves memory from 0x%llx to 0x%llx, which is impossible; it is ignored",
-                 (unsigned long long)base, (unsigned long long)last);
+        machine_warn(machine, WHO, "DMAR reserves memory from 0x%llx to 0x%llx, which is impossible; it is ignored",
+                     (unsigned long long)base, (unsigned long long)last);
         return;
     }
     while (next_scope(&walk, &scope)) {
@@ -131,7 +132,8 @@ static void read_rmrr(struct machine *machine, struct acpi_view rmrr)
 
 void acpi_read_dmar(struct machine *machine, struct acpi_view table)
 {
-    struct acpi_entries walk = {.table = "DMAR",
+    struct acpi_entries walk = {.machine = machine,
+                                .table = "DMAR",
                                 .view = table,
                                 .offset = DMAR_ENTRIES,
                                 .limit = UINT32_MAX,
@@ -142,7 +144,7 @@ void acpi_read_dmar(struct machine *machine, struct acpi_view table)
     struct acpi_view entry;
 
     if (bits > 64) {
-        log_warn(WHO, "DMAR claims %u address bits; the unit is asked instead", bits);
+        machine_warn(machine, WHO, "DMAR claims %u address bits; the unit is asked instead", bits);
         bits = 0;
     }
     while (acpi_next(&walk, &entry)) {
@@ -213,8 +215,9 @@ static void read_device_entries(struct machine *machine, struct machine_iommu *i
         uint16_t device = acpi_u16(entries, at + 1);
         size = device_entry_size(entries, at);
         if (size > entries.length - at) {
-            log_warn(WHO, "IVRS device entry of type 0x%x runs past its block; the rest of the block is ignored",
-                     acpi_u8(entries, at));
+            machine_warn(machine, WHO,
+                         "IVRS device entry of type 0x%x runs past its block; the rest of the block is ignored",
+                         acpi_u8(entries, at));
             return;
         }
         switch (acpi_u8(entries, at)) {
@@ -252,7 +255,8 @@ static void read_ivhd(struct machine *machine, struct acpi_view block, uint8_t a
     uint32_t before = machine->iommu_count;
 
     if (base == 0 || base % UNIT_ALIGNMENT != 0) {
-        log_warn(WHO, "IVRS places a unit at 0x%llx, which is impossible; it is ignored", (unsigned long long)base);
+        machine_warn(machine, WHO, "IVRS places a unit at 0x%llx, which is impossible; it is ignored",
+                     (unsigned long long)base);
         return;
     }
     struct machine_iommu *iommu =
@@ -287,7 +291,8 @@ static void read_ivmd(struct machine *machine, struct acpi_view block)
 
 void acpi_read_ivrs(struct machine *machine, struct acpi_view table)
 {
-    struct acpi_entries walk = {.table = "IVRS",
+    struct acpi_entries walk = {.machine = machine,
+                                .table = "IVRS",
                                 .view = table,
                                 .offset = IVRS_ENTRIES,
                                 .limit = UINT32_MAX,
@@ -381,8 +386,9 @@ static void read_pci_range(struct machine *machine, struct acpi_view table, stru
     struct machine_iommu *unit = viot_unit(machine, table, acpi_u16(node, RANGE_OUTPUT));
 
     if (unit == NULL || first > last || acpi_u16(node, RANGE_FIRST) > acpi_u16(node, RANGE_LAST)) {
-        log_warn(WHO, "VIOT puts requesters 0x%x to 0x%x behind the node at 0x%x, which is impossible; it is ignored",
-                 acpi_u16(node, RANGE_FIRST), acpi_u16(node, RANGE_LAST), acpi_u16(node, RANGE_OUTPUT));
+        machine_warn(machine, WHO,
+                     "VIOT puts requesters 0x%x to 0x%x behind the node at 0x%x, which is impossible; it is ignored",
+                     acpi_u16(node, RANGE_FIRST), acpi_u16(node, RANGE_LAST), acpi_u16(node, RANGE_OUTPUT));
         return;
     }
     uint16_t index = (uint16_t)(unit - machine->iommus);
@@ -394,7 +400,8 @@ static void read_pci_range(struct machine *machine, struct acpi_view table, stru
 
 void acpi_read_viot(struct machine *machine, struct acpi_view table)
 {
-    struct acpi_entries walk = {.table = "VIOT",
+    struct acpi_entries walk = {.machine = machine,
+                                .table = "VIOT",
                                 .view = table,
                                 .offset = acpi_u16(table, VIOT_NODE_OFFSET),
                                 .limit = acpi_u16(table, VIOT_NODE_COUNT),
@@ -404,7 +411,7 @@ void acpi_read_viot(struct machine *machine, struct acpi_view table)
     struct acpi_view node;
 
     if (walk.limit != 0 && (walk.offset < VIOT_FIXED_SIZE || walk.offset >= table.length)) {
-        log_warn(WHO, "VIOT places its nodes at 0x%x, outside of the table; it is ignored", walk.offset);
+        machine_warn(machine, WHO, "VIOT places its nodes at 0x%x, outside of the table; it is ignored", walk.offset);
         return;
     }
     while (acpi_next(&walk, &node))

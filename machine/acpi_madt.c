@@ -6,7 +6,6 @@
  */
 #include <machine/add.h>
 #include "acpi_table.h"
-#include <lib/log.h>
 
 #define WHO "acpi"
 
@@ -170,8 +169,8 @@ static void read_override(struct machine *machine, struct acpi_view entry)
     uint8_t source = acpi_u8(entry, OVERRIDE_SOURCE);
 
     if (acpi_u8(entry, OVERRIDE_BUS) != 0 || !decode_flags(acpi_u16(entry, OVERRIDE_FLAGS), &line)) {
-        log_warn(WHO, "MADT overrides source %u of bus %u with the reserved flags 0x%x; it is ignored", source,
-                 acpi_u8(entry, OVERRIDE_BUS), acpi_u16(entry, OVERRIDE_FLAGS));
+        machine_warn(machine, WHO, "MADT overrides source %u of bus %u with the reserved flags 0x%x; it is ignored",
+                     source, acpi_u8(entry, OVERRIDE_BUS), acpi_u16(entry, OVERRIDE_FLAGS));
         return;
     }
     machine_add_override(machine, source, line);
@@ -184,8 +183,8 @@ static void read_nmi_source(struct machine *machine, struct acpi_view entry)
     if (decode_flags(acpi_u16(entry, NMI_FLAGS), &nmi.line))
         machine_add_nmi(machine, &nmi);
     else
-        log_warn(WHO, "MADT wires line %u to NMI with the reserved flags 0x%x; it is ignored", nmi.line.line,
-                 acpi_u16(entry, NMI_FLAGS));
+        machine_warn(machine, WHO, "MADT wires line %u to NMI with the reserved flags 0x%x; it is ignored",
+                     nmi.line.line, acpi_u16(entry, NMI_FLAGS));
 }
 
 static void add_local_nmi(struct machine *machine, uint32_t uid, uint8_t lint)
@@ -195,7 +194,7 @@ static void add_local_nmi(struct machine *machine, uint32_t uid, uint8_t lint)
     if (lint <= 1)
         machine_add_nmi(machine, &nmi);
     else
-        log_warn(WHO, "MADT wires NMI to LINT%u, which no local APIC has; it is ignored", lint);
+        machine_warn(machine, WHO, "MADT wires NMI to LINT%u, which no local APIC has; it is ignored", lint);
 }
 
 static bool read_x64_entry(struct machine *machine, const struct acpi_entries *walk, struct acpi_view entry)
@@ -253,15 +252,16 @@ static void read_gicc(struct machine *machine, struct acpi_view entry)
     if ((flags & (CPU_ENABLED | GICC_ONLINE_CAPABLE)) == 0)
         return;
     if ((mpidr & ~MPIDR_AFFINITY) != 0) {
-        log_warn(WHO, "MADT describes a CPU with the impossible MPIDR 0x%llx; it is ignored",
-                 (unsigned long long)mpidr);
+        machine_warn(machine, WHO, "MADT describes a CPU with the impossible MPIDR 0x%llx; it is ignored",
+                     (unsigned long long)mpidr);
         return;
     }
     struct machine_cpu *cpu = machine_add_cpu(machine, mpidr);
     if (cpu == NULL)
         return;
     if (machine->cpu_count == before) {
-        log_warn(WHO, "MADT describes the CPU with MPIDR 0x%llx twice; the first counts", (unsigned long long)mpidr);
+        machine_warn(machine, WHO, "MADT describes the CPU with MPIDR 0x%llx twice; the first counts",
+                     (unsigned long long)mpidr);
         return;
     }
     cpu->firmware_id = acpi_u32(entry, GICC_UID);
@@ -274,8 +274,8 @@ static void read_gicd(struct machine *machine, struct acpi_view entry)
 {
     if (machine->gic.distributor != 0 || acpi_u64(entry, GICD_BASE) == 0) {
         if (machine->gic.distributor != acpi_u64(entry, GICD_BASE))
-            log_warn(WHO, "MADT describes a GIC distributor at 0x%llx, which is ignored",
-                     (unsigned long long)acpi_u64(entry, GICD_BASE));
+            machine_warn(machine, WHO, "MADT describes a GIC distributor at 0x%llx, which is ignored",
+                         (unsigned long long)acpi_u64(entry, GICD_BASE));
         return;
     }
     machine->gic.distributor = acpi_u64(entry, GICD_BASE);
@@ -288,7 +288,8 @@ static void read_msi_frame(struct machine *machine, struct acpi_view entry)
     uint32_t first = acpi_u16(entry, FRAME_SPI_BASE), count = acpi_u16(entry, FRAME_SPI_COUNT);
 
     if (given && (count == 0 || first < 32 || first + count > 1020)) {
-        log_warn(WHO, "MADT gives a GIC MSI frame %u lines from %u on, which are no SPIs; it is ignored", count, first);
+        machine_warn(machine, WHO, "MADT gives a GIC MSI frame %u lines from %u on, which are no SPIs; it is ignored",
+                     count, first);
         return;
     }
     struct machine_v2m *frame = machine_add_v2m(machine, acpi_u64(entry, FRAME_BASE));
@@ -343,8 +344,8 @@ static void finish_arm64(struct machine *machine)
         same &= cpu->gic_cpu_interface == first->gic_cpu_interface;
         bool reachable = gic->version >= 3 ? regions || cpu->gic_redistributor != 0 : cpu->gic_cpu_interface != 0;
         if (!reachable && cpu->enabled) {
-            log_warn(WHO, "MADT gives the CPU with MPIDR 0x%llx no GIC %s; it is not used",
-                     (unsigned long long)cpu->hardware_id, gic->version >= 3 ? "redistributor" : "CPU interface");
+            machine_warn(machine, WHO, "MADT gives the CPU with MPIDR 0x%llx no GIC %s; it is not used",
+                         (unsigned long long)cpu->hardware_id, gic->version >= 3 ? "redistributor" : "CPU interface");
             cpu->enabled = false;
         }
     }
@@ -383,8 +384,8 @@ static void read_imsic(struct machine *machine, struct acpi_view entry)
 
     if (imsic.id_count == 0 || imsic.id_count > IMSIC_MAX_IDS || imsic.guest_index_bits > 7 ||
         imsic.hart_index_bits > 15 || imsic.group_index_bits > 7 || imsic.group_index_shift > 55) {
-        log_warn(WHO, "MADT describes an impossible IMSIC (%u identities, group shift %u); it is ignored",
-                 imsic.id_count, imsic.group_index_shift);
+        machine_warn(machine, WHO, "MADT describes an impossible IMSIC (%u identities, group shift %u); it is ignored",
+                     imsic.id_count, imsic.group_index_shift);
         return;
     }
     if (!machine->imsic.present)
@@ -396,8 +397,8 @@ static void read_aplic(struct machine *machine, struct acpi_view entry)
     uint32_t size = acpi_u32(entry, APLIC_REGISTERS);
 
     if (!machine_range_valid(acpi_u64(entry, APLIC_BASE), size) || acpi_u16(entry, APLIC_SOURCES) > 1023) {
-        log_warn(WHO, "MADT describes an impossible APLIC at 0x%llx; it is ignored",
-                 (unsigned long long)acpi_u64(entry, APLIC_BASE));
+        machine_warn(machine, WHO, "MADT describes an impossible APLIC at 0x%llx; it is ignored",
+                     (unsigned long long)acpi_u64(entry, APLIC_BASE));
         return;
     }
     struct machine_aplic *aplic = machine_add_aplic(machine, acpi_u64(entry, APLIC_BASE));
@@ -416,8 +417,8 @@ static void read_plic(struct machine *machine, struct acpi_view entry)
     uint32_t size = acpi_u32(entry, PLIC_REGISTERS);
 
     if (!machine_range_valid(acpi_u64(entry, PLIC_BASE), size) || acpi_u16(entry, PLIC_SOURCES) > 1023) {
-        log_warn(WHO, "MADT describes an impossible PLIC at 0x%llx; it is ignored",
-                 (unsigned long long)acpi_u64(entry, PLIC_BASE));
+        machine_warn(machine, WHO, "MADT describes an impossible PLIC at 0x%llx; it is ignored",
+                     (unsigned long long)acpi_u64(entry, PLIC_BASE));
         return;
     }
     struct machine_plic *plic = machine_add_plic(machine, acpi_u64(entry, PLIC_BASE));
@@ -487,7 +488,8 @@ static void finish_rv64(struct machine *machine)
 
 void acpi_read_madt(struct machine *machine, struct acpi_view table)
 {
-    struct acpi_entries walk = {.table = "MADT",
+    struct acpi_entries walk = {.machine = machine,
+                                .table = "MADT",
                                 .view = table,
                                 .offset = MADT_ENTRIES,
                                 .limit = UINT32_MAX,

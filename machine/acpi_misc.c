@@ -3,7 +3,6 @@
  */
 #include <machine/add.h>
 #include "acpi_table.h"
-#include <lib/log.h>
 #include <lib/string.h>
 
 #define WHO "acpi"
@@ -18,8 +17,8 @@ void acpi_read_hpet(struct machine *machine, struct acpi_view table)
     uint64_t base = acpi_u64(table, HPET_BASE + 4);
 
     if (acpi_u8(table, HPET_BASE) != 0 || base == 0 || base % HPET_ALIGNMENT != 0) {
-        log_warn(WHO, "HPET at 0x%llx of address space %u is impossible; it is not used", (unsigned long long)base,
-                 acpi_u8(table, HPET_BASE));
+        machine_warn(machine, WHO, "HPET at 0x%llx of address space %u is impossible; it is not used",
+                     (unsigned long long)base, acpi_u8(table, HPET_BASE));
         return;
     }
     if (machine->hpet.base == 0)
@@ -87,11 +86,12 @@ static struct machine_uart *add_uart(struct machine *machine, const char *table,
     unsigned bits = 8;
 
     if (kind == UART_UNKNOWN) {
-        log_warn(WHO, "%s names a serial port of type 0x%x, which is unknown; it is ignored", table, interface);
+        machine_warn(machine, WHO, "%s names a serial port of type 0x%x, which is unknown; it is ignored", table,
+                     interface);
         return NULL;
     }
     if (kind != UART_SBI && !acpi_register(view, gas, &registers, &bits)) {
-        log_warn(WHO, "%s names a serial port without a usable address; it is ignored", table);
+        machine_warn(machine, WHO, "%s names a serial port without a usable address; it is ignored", table);
         return NULL;
     }
     struct machine_uart *uart = machine_add_uart(machine, registers.space, registers.address);
@@ -168,7 +168,8 @@ void acpi_read_spcr(struct machine *machine, struct acpi_view table)
 
 void acpi_read_dbg2(struct machine *machine, struct acpi_view table)
 {
-    struct acpi_entries walk = {.table = "DBG2",
+    struct acpi_entries walk = {.machine = machine,
+                                .table = "DBG2",
                                 .view = table,
                                 .offset = acpi_u32(table, DBG2_OFFSET),
                                 .limit = acpi_u32(table, DBG2_COUNT),
@@ -204,7 +205,8 @@ enum {
 };
 #define GTDT_NO_COUNTER_CONTROL UINT64_MAX
 
-static struct machine_line gtdt_line(struct acpi_view table, uint32_t offset, const char *which)
+static struct machine_line gtdt_line(struct machine *machine, struct acpi_view table, uint32_t offset,
+                                     const char *which)
 {
     uint32_t line = acpi_u32(table, offset), flags = acpi_u32(table, offset + 4);
 
@@ -213,14 +215,15 @@ static struct machine_line gtdt_line(struct acpi_view table, uint32_t offset, co
                                      .trigger = (flags & GTDT_EDGE) != 0 ? TRIGGER_EDGE : TRIGGER_LEVEL,
                                      .polarity = (flags & GTDT_LOW) != 0 ? POLARITY_LOW : POLARITY_HIGH};
     if (line != 0)
-        log_warn(WHO, "GTDT gives the %s timer line %u, which is impossible; it is ignored", which, line);
+        machine_warn(machine, WHO, "GTDT gives the %s timer line %u, which is impossible; it is ignored", which, line);
     return MACHINE_LINE_NONE;
 }
 
 void acpi_read_gtdt(struct machine *machine, struct acpi_view table)
 {
     struct machine_generic_timer *timer = &machine->generic_timer;
-    struct acpi_entries walk = {.table = "GTDT",
+    struct acpi_entries walk = {.machine = machine,
+                                .table = "GTDT",
                                 .view = table,
                                 .offset = acpi_u32(table, GTDT_PLATFORM_OFFSET),
                                 .limit = acpi_u32(table, GTDT_PLATFORM_COUNT),
@@ -229,14 +232,15 @@ void acpi_read_gtdt(struct machine *machine, struct acpi_view table)
                                 .minimum = PLATFORM_HEADER};
     struct acpi_view platform;
 
-    timer->secure_physical = gtdt_line(table, GTDT_SECURE_PHYSICAL, "secure physical");
-    timer->physical = gtdt_line(table, GTDT_PHYSICAL, "physical");
-    timer->virtual_ = gtdt_line(table, GTDT_VIRTUAL, "virtual");
-    timer->hypervisor = gtdt_line(table, GTDT_HYPERVISOR, "hypervisor");
+    timer->secure_physical = gtdt_line(machine, table, GTDT_SECURE_PHYSICAL, "secure physical");
+    timer->physical = gtdt_line(machine, table, GTDT_PHYSICAL, "physical");
+    timer->virtual_ = gtdt_line(machine, table, GTDT_VIRTUAL, "virtual");
+    timer->hypervisor = gtdt_line(machine, table, GTDT_HYPERVISOR, "hypervisor");
     uint64_t control = acpi_u64(table, GTDT_COUNTER_CONTROL);
     timer->counter_control = control == GTDT_NO_COUNTER_CONTROL ? 0 : control;
     if (walk.limit != 0 && (walk.offset < GTDT_HYPERVISOR + 8 || walk.offset >= table.length)) {
-        log_warn(WHO, "GTDT places its platform timers at 0x%x, outside of the table; they are ignored", walk.offset);
+        machine_warn(machine, WHO, "GTDT places its platform timers at 0x%x, outside of the table; they are ignored",
+                     walk.offset);
         return;
     }
     while (acpi_next(&walk, &platform))
@@ -285,7 +289,8 @@ static uint32_t isa_bits(struct acpi_view text)
 
 void acpi_read_rhct(struct machine *machine, struct acpi_view table)
 {
-    struct acpi_entries walk = {.table = "RHCT",
+    struct acpi_entries walk = {.machine = machine,
+                                .table = "RHCT",
                                 .view = table,
                                 .offset = acpi_u32(table, RHCT_NODE_OFFSET),
                                 .limit = acpi_u32(table, RHCT_NODE_COUNT),
@@ -298,7 +303,7 @@ void acpi_read_rhct(struct machine *machine, struct acpi_view table)
     if (acpi_u64(table, RHCT_TIMEBASE) != 0)
         machine->timebase_hz = acpi_u64(table, RHCT_TIMEBASE);
     else
-        log_warn(WHO, "RHCT gives a timebase of 0 Hz; it is ignored");
+        machine_warn(machine, WHO, "RHCT gives a timebase of 0 Hz; it is ignored");
     if (walk.offset < RHCT_NODE_OFFSET + 4)
         return;
     while (acpi_next(&walk, &node))
@@ -359,8 +364,9 @@ static void read_memory_affinity(struct machine *machine, struct acpi_view entry
     if (machine_range_valid(base, size))
         machine_add_memory_node(machine, base, size, domain);
     else
-        log_warn(WHO, "SRAT places 0x%llx bytes at 0x%llx in domain %u, which is impossible; it is ignored",
-                 (unsigned long long)size, (unsigned long long)base, domain);
+        machine_warn(machine, WHO,
+                     "SRAT places 0x%llx bytes at 0x%llx in domain %u, which is impossible; it is ignored",
+                     (unsigned long long)size, (unsigned long long)base, domain);
 }
 
 static void read_affinity(struct machine *machine, const struct acpi_entries *walk, struct acpi_view entry, bool wide)
@@ -397,7 +403,8 @@ static void read_affinity(struct machine *machine, const struct acpi_entries *wa
 
 void acpi_read_srat(struct machine *machine, struct acpi_view table)
 {
-    struct acpi_entries walk = {.table = "SRAT",
+    struct acpi_entries walk = {.machine = machine,
+                                .table = "SRAT",
                                 .view = table,
                                 .offset = SRAT_ENTRIES,
                                 .limit = UINT32_MAX,

@@ -8,7 +8,6 @@
  */
 #include <machine/add.h>
 #include "acpi_table.h"
-#include <lib/log.h>
 
 #define WHO "acpi"
 
@@ -33,8 +32,8 @@ static void read_allocation(struct machine *machine, struct acpi_view entry)
     uint32_t before = machine->host_bridge_count;
 
     if (base == 0 || start < base) {
-        log_warn(WHO, "MCFG places segment %u at 0x%llx, which is impossible; it is ignored", segment,
-                 (unsigned long long)base);
+        machine_warn(machine, WHO, "MCFG places segment %u at 0x%llx, which is impossible; it is ignored", segment,
+                     (unsigned long long)base);
         return;
     }
     struct machine_host_bridge *bridge = machine_add_host_bridge(machine, segment, first, last, start);
@@ -49,7 +48,7 @@ void acpi_read_mcfg(struct machine *machine, struct acpi_view table)
     uint32_t rest = (table.length - MCFG_ENTRIES) % MCFG_ENTRY_SIZE;
 
     if (rest != 0)
-        log_warn(WHO, "MCFG ends with %u bytes that are no entry; they are ignored", rest);
+        machine_warn(machine, WHO, "MCFG ends with %u bytes that are no entry; they are ignored", rest);
     for (uint32_t at = MCFG_ENTRIES; table.length - at >= MCFG_ENTRY_SIZE; at += MCFG_ENTRY_SIZE)
         read_allocation(machine, acpi_part(table, at, MCFG_ENTRY_SIZE));
 }
@@ -83,6 +82,7 @@ enum {
     SMMUV3_GLOBAL_ERROR = 52,
     SMMUV3_SYNC = 56,
     SMMUV3_SIZE = 60,
+    NODE_MAX_MAPS = 64, /* that anybody looks at */
     MAP_INPUT = 0,
     MAP_COUNT = 4, /* one less than there are */
     MAP_OUTPUT = 8,
@@ -106,7 +106,7 @@ static void add_smmu(struct machine *machine, struct acpi_view node, uint32_t of
     bool v3 = acpi_u8(node, NODE_TYPE) == TYPE_SMMUV3;
 
     if (node.length < (v3 ? SMMUV3_SIZE : SMMUV2_SIZE)) {
-        log_warn(WHO, "IORT node at 0x%x (SMMU) has only %u bytes; it is skipped", offset, node.length);
+        machine_warn(machine, WHO, "IORT node at 0x%x (SMMU) has only %u bytes; it is skipped", offset, node.length);
         return;
     }
     struct machine_iommu *iommu =
@@ -137,16 +137,17 @@ static struct acpi_view target_node(struct acpi_view table, uint32_t offset)
 }
 
 /* The maps of a node, as far as they lie within it. */
-static uint32_t map_count(struct acpi_view node)
+static uint32_t map_count(struct machine *machine, struct acpi_view node)
 {
     uint32_t count = acpi_u32(node, NODE_MAP_COUNT), offset = acpi_u32(node, NODE_MAP_OFFSET);
 
     if (count == 0)
         return 0;
     uint32_t room = offset >= NODE_HEADER && offset < node.length ? (node.length - offset) / MAP_SIZE : 0;
+    room = room < NODE_MAX_MAPS ? room : NODE_MAX_MAPS;
     if (count > room)
-        log_warn(WHO, "IORT node of type %u has %u maps but room for %u; the rest is ignored", acpi_u8(node, NODE_TYPE),
-                 count, room);
+        machine_warn(machine, WHO, "IORT node of type %u has %u maps but room for %u; the rest is ignored",
+                     acpi_u8(node, NODE_TYPE), count, room);
     return count < room ? count : room;
 }
 
@@ -184,7 +185,7 @@ static void add_msi_map(struct machine *machine, struct machine_host_bridge *bri
     struct machine_id_map map = id_map(span, acpi_u32(group, ITS_FIRST_ID));
 
     if (acpi_u32(group, ITS_COUNT) == 0 || group.length < ITS_FIRST_ID + 4)
-        log_warn(WHO, "IORT names an ITS group without an ITS; the map to it is ignored");
+        machine_warn(machine, WHO, "IORT names an ITS group without an ITS; the map to it is ignored");
     else
         machine_add_msi_map(machine, bridge, &map);
 }
@@ -194,7 +195,7 @@ static void add_msi_map(struct machine *machine, struct machine_host_bridge *bri
 static void add_msi_maps_behind(struct machine *machine, struct machine_host_bridge *bridge, struct acpi_view table,
                                 struct acpi_view smmu, struct span requesters)
 {
-    uint32_t count = map_count(smmu);
+    uint32_t count = map_count(machine, smmu);
 
     for (uint32_t i = 0; i < count; i++) {
         struct acpi_view map = map_at(smmu, i), group = target_node(table, acpi_u32(map, MAP_TARGET));
@@ -217,7 +218,7 @@ static void add_msi_maps_behind(struct machine *machine, struct machine_host_bri
 static void read_root_maps(struct machine *machine, struct machine_host_bridge *bridge, struct acpi_view table,
                            struct acpi_view root)
 {
-    uint32_t count = map_count(root);
+    uint32_t count = map_count(machine, root);
 
     for (uint32_t i = 0; i < count; i++) {
         struct acpi_view map = map_at(root, i), target = target_node(table, acpi_u32(map, MAP_TARGET));
@@ -234,10 +235,10 @@ static void read_root_maps(struct machine *machine, struct machine_host_bridge *
             }
             add_msi_maps_behind(machine, bridge, table, target, span);
         } else {
-            log_warn(WHO,
-                     "IORT maps requesters of segment %u to 0x%x, where there is no ITS group or SMMU; the map is "
-                     "ignored",
-                     bridge->segment, acpi_u32(map, MAP_TARGET));
+            machine_warn(machine, WHO,
+                         "IORT maps requesters of segment %u to 0x%x, where there is no ITS group or SMMU; the map is "
+                         "ignored",
+                         bridge->segment, acpi_u32(map, MAP_TARGET));
         }
     }
 }
@@ -253,9 +254,10 @@ static void read_root(struct machine *machine, struct acpi_view table, struct ac
     }
 }
 
-static struct acpi_entries iort_nodes(struct acpi_view table)
+static struct acpi_entries iort_nodes(struct machine *machine, struct acpi_view table)
 {
-    return (struct acpi_entries){.table = "IORT",
+    return (struct acpi_entries){.machine = machine,
+                                 .table = "IORT",
                                  .view = table,
                                  .offset = acpi_u32(table, IORT_NODE_OFFSET),
                                  .limit = acpi_u32(table, IORT_NODE_COUNT),
@@ -266,17 +268,17 @@ static struct acpi_entries iort_nodes(struct acpi_view table)
 
 void acpi_read_iort(struct machine *machine, struct acpi_view table)
 {
-    struct acpi_entries walk = iort_nodes(table);
+    struct acpi_entries walk = iort_nodes(machine, table);
     struct acpi_view node;
 
     if (walk.limit != 0 && (walk.offset < IORT_FIXED_SIZE || walk.offset >= table.length)) {
-        log_warn(WHO, "IORT places its nodes at 0x%x, outside of the table; it is ignored", walk.offset);
+        machine_warn(machine, WHO, "IORT places its nodes at 0x%x, outside of the table; it is ignored", walk.offset);
         return;
     }
     while (acpi_next(&walk, &node))
         if (acpi_u8(node, NODE_TYPE) == TYPE_SMMUV3 || acpi_u8(node, NODE_TYPE) == TYPE_SMMUV2)
             add_smmu(machine, node, walk.at);
-    walk = iort_nodes(table);
+    walk = iort_nodes(machine, table);
     while (acpi_next(&walk, &node))
         if (acpi_u8(node, NODE_TYPE) == TYPE_ROOT_COMPLEX && !acpi_too_short(&walk, node, "root complex", ROOT_SIZE))
             read_root(machine, table, node);

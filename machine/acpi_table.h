@@ -52,6 +52,7 @@ enum {
 
 /* A run of entries that each say how long they are. */
 struct acpi_entries {
+    struct machine *machine;
     const char *table; /* for sentences */
     struct acpi_view view;
     uint32_t offset;      /* of the next entry */

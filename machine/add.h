@@ -12,6 +12,12 @@
 
 #include <vmos/machine.h>
 
+/* Names something wrong in what firmware says. After MACHINE_MAX_COMPLAINTS of them one sentence stands for
+ * the rest: tables can hold a hundred thousand broken entries, and a serial port is slow. */
+enum { MACHINE_MAX_COMPLAINTS = 40 };
+void machine_warn(struct machine *machine, const char *who, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 #define MACHINE_LINE_NONE ((struct machine_line){.line = MACHINE_NO_LINE})
 
 /* By hardware_id. New: not enabled, no node, firmware_id = its index. */

@@ -49,6 +49,23 @@ enum list { /* bits of machine.full */
 
 _Static_assert(LIST_COUNT <= 32, "machine.full has a bit for each list");
 
+void machine_warn(struct machine *machine, const char *who, const char *format, ...)
+{
+    char text[192];
+    va_list arguments;
+
+    if (++machine->complaints > MACHINE_MAX_COMPLAINTS) {
+        machine->complaints = MACHINE_MAX_COMPLAINTS + 1;
+        return;
+    }
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    log_warn(who, "%s", text);
+    if (machine->complaints == MACHINE_MAX_COMPLAINTS)
+        log_warn(who, "what firmware describes is wrong in many ways; further ones are not named");
+}
+
 static void say_full(struct machine *machine, enum list list, size_t limit)
 {
     static const char *const names[LIST_COUNT] = {
@@ -79,7 +96,7 @@ static void say_full(struct machine *machine, enum list list, size_t limit)
     if ((machine->full & UINT32_C(1) << list) != 0)
         return;
     machine->full |= UINT32_C(1) << list;
-    log_warn(WHO, "more than %zu %s are described; the rest is dropped", limit, names[list]);
+    machine_warn(machine, WHO, "more than %zu %s are described; the rest is dropped", limit, names[list]);
 }
 
 /* The next entry of an array, zeroed and counted; NULL when it is full. */
@@ -132,7 +149,8 @@ struct machine_cpu *machine_find_cpu(struct machine *machine, uint32_t firmware_
 struct machine_io_apic *machine_add_io_apic(struct machine *machine, uint32_t id, uint32_t first_line, uint64_t base)
 {
     if (base == 0 || base % PAGE != 0) {
-        log_warn(WHO, "I/O APIC %u has the impossible address 0x%llx and is dropped", id, (unsigned long long)base);
+        machine_warn(machine, WHO, "I/O APIC %u has the impossible address 0x%llx and is dropped", id,
+                     (unsigned long long)base);
         return NULL;
     }
     for (uint32_t i = 0; i < machine->io_apic_count; i++) {
@@ -140,9 +158,10 @@ struct machine_io_apic *machine_add_io_apic(struct machine *machine, uint32_t id
         if (known->base == base && known->first_line == first_line)
             return known;
         if (known->base == base || known->first_line == first_line) {
-            log_warn(WHO,
-                     "I/O APIC %u at 0x%llx from line %u on overlaps the one at 0x%llx from line %u on and is dropped",
-                     id, (unsigned long long)base, first_line, (unsigned long long)known->base, known->first_line);
+            machine_warn(
+                machine, WHO,
+                "I/O APIC %u at 0x%llx from line %u on overlaps the one at 0x%llx from line %u on and is dropped", id,
+                (unsigned long long)base, first_line, (unsigned long long)known->base, known->first_line);
             return NULL;
         }
     }
@@ -155,7 +174,8 @@ struct machine_io_apic *machine_add_io_apic(struct machine *machine, uint32_t id
 bool machine_add_override(struct machine *machine, uint8_t source, struct machine_line line)
 {
     if (source > 15) {
-        log_warn(WHO, "interrupt override of source %u, but ISA has sources 0 to 15; it is dropped", source);
+        machine_warn(machine, WHO, "interrupt override of source %u, but ISA has sources 0 to 15; it is dropped",
+                     source);
         return false;
     }
     for (uint32_t i = 0; i < machine->override_count; i++)
@@ -187,8 +207,8 @@ bool machine_add_redistributors(struct machine *machine, uint64_t base, uint64_t
     struct machine_gic *gic = &machine->gic;
 
     if (base == 0 || !machine_range_valid(base, size)) {
-        log_warn(WHO, "GIC redistributor region 0x%llx, 0x%llx bytes, is impossible and is dropped",
-                 (unsigned long long)base, (unsigned long long)size);
+        machine_warn(machine, WHO, "GIC redistributor region 0x%llx, 0x%llx bytes, is impossible and is dropped",
+                     (unsigned long long)base, (unsigned long long)size);
         return false;
     }
     for (uint32_t i = 0; i < gic->redistributor_count; i++)
@@ -200,10 +220,10 @@ bool machine_add_redistributors(struct machine *machine, uint64_t base, uint64_t
     return added != NULL;
 }
 
-static bool base_valid(const char *what, uint64_t base)
+static bool base_valid(struct machine *machine, const char *what, uint64_t base)
 {
     if (base == 0)
-        log_warn(WHO, "%s at address 0 is dropped", what);
+        machine_warn(machine, WHO, "%s at address 0 is dropped", what);
     return base != 0;
 }
 
@@ -211,7 +231,7 @@ static bool base_valid(const char *what, uint64_t base)
 static void *add_by_base(struct machine *machine, enum list list, const char *what, void *array, size_t element,
                          size_t limit, uint32_t *count, size_t base_offset, uint64_t base)
 {
-    if (!base_valid(what, base))
+    if (!base_valid(machine, what, base))
         return NULL;
     for (uint32_t i = 0; i < *count; i++) {
         uint8_t *entry = (uint8_t *)array + element * i;
@@ -278,7 +298,7 @@ static struct machine_uart *append_uart(struct machine *machine)
 
 struct machine_uart *machine_add_uart(struct machine *machine, enum address_space space, uint64_t address)
 {
-    if (space != ADDRESS_NONE && !base_valid("UART", address))
+    if (space != ADDRESS_NONE && !base_valid(machine, "UART", address))
         return NULL;
     for (uint32_t i = 0; i < machine->uart_count; i++) {
         struct machine_uart *known = &machine->uarts[i];
@@ -313,8 +333,8 @@ struct machine_virtio_slot *machine_add_virtio_slot(struct machine *machine, uin
                                                     struct machine_line line)
 {
     if (base == 0 || !machine_range_valid(base, size)) {
-        log_warn(WHO, "virtio-mmio slot at 0x%llx, 0x%x bytes, is impossible and is dropped", (unsigned long long)base,
-                 size);
+        machine_warn(machine, WHO, "virtio-mmio slot at 0x%llx, 0x%x bytes, is impossible and is dropped",
+                     (unsigned long long)base, size);
         return NULL;
     }
     for (uint32_t i = 0; i < machine->virtio_slot_count; i++)
@@ -338,13 +358,13 @@ struct machine_host_bridge *machine_add_host_bridge(struct machine *machine, uin
                                                     uint8_t last_bus, uint64_t ecam)
 {
     if (first_bus > last_bus) {
-        log_warn(WHO, "PCI segment %u: buses %u to %u are no range; the bridge is dropped", segment, first_bus,
-                 last_bus);
+        machine_warn(machine, WHO, "PCI segment %u: buses %u to %u are no range; the bridge is dropped", segment,
+                     first_bus, last_bus);
         return NULL;
     }
     if (ecam % MIB != 0 || (ecam != 0 && !machine_range_valid(ecam, ecam_size(first_bus, last_bus)))) {
-        log_warn(WHO, "PCI segment %u: configuration space at 0x%llx is impossible; the bridge is dropped", segment,
-                 (unsigned long long)ecam);
+        machine_warn(machine, WHO, "PCI segment %u: configuration space at 0x%llx is impossible; the bridge is dropped",
+                     segment, (unsigned long long)ecam);
         return NULL;
     }
     for (uint32_t i = 0; i < machine->host_bridge_count; i++) {
@@ -352,8 +372,9 @@ struct machine_host_bridge *machine_add_host_bridge(struct machine *machine, uin
         if (known->segment != segment || known->first_bus > last_bus || known->last_bus < first_bus)
             continue;
         if (known->ecam != ecam || known->first_bus != first_bus || known->last_bus != last_bus)
-            log_warn(WHO, "PCI segment %u: buses %u to %u are described again as %u to %u; the first counts", segment,
-                     known->first_bus, known->last_bus, first_bus, last_bus);
+            machine_warn(machine, WHO,
+                         "PCI segment %u: buses %u to %u are described again as %u to %u; the first counts", segment,
+                         known->first_bus, known->last_bus, first_bus, last_bus);
         return known;
     }
     struct machine_host_bridge *added =
@@ -372,8 +393,8 @@ bool machine_add_window(struct machine *machine, struct machine_host_bridge *bri
 {
     if (!machine_range_valid(window->bus_address, window->size) ||
         !machine_range_valid(window->cpu_address, window->size)) {
-        log_warn(WHO, "PCI segment %u: the window at 0x%llx, 0x%llx bytes, is impossible and is dropped",
-                 bridge->segment, (unsigned long long)window->cpu_address, (unsigned long long)window->size);
+        machine_warn(machine, WHO, "PCI segment %u: the window at 0x%llx, 0x%llx bytes, is impossible and is dropped",
+                     bridge->segment, (unsigned long long)window->cpu_address, (unsigned long long)window->size);
         return false;
     }
     for (uint32_t i = 0; i < bridge->window_count; i++) {
@@ -400,48 +421,33 @@ bool machine_add_intx_route(struct machine *machine, struct machine_host_bridge 
     return added != NULL;
 }
 
-/* Requester IDs are 16 bits; a map that overlaps one before it loses: the first one in order counts. */
-static bool id_map_known(const struct machine_id_map *maps, uint32_t count, const struct machine_id_map *map)
+static bool add_id_map(struct machine *machine, enum list list, struct machine_id_map maps[MACHINE_MAX_ID_MAPS],
+                       uint32_t *count, const struct machine_id_map *map)
 {
-    for (uint32_t i = 0; i < count; i++)
+    if (map->length == 0 || map->input_base > UINT32_MAX - (map->length - 1) ||
+        map->output_base > UINT32_MAX - (map->length - 1)) {
+        machine_warn(machine, WHO, "the map of 0x%x PCI requesters from 0x%x on is impossible and is dropped",
+                     map->length, map->input_base);
+        return false;
+    }
+    for (uint32_t i = 0; i < *count; i++)
         if (maps[i].input_base == map->input_base && maps[i].length == map->length)
             return true;
-    return false;
-}
-
-static bool id_map_valid(const struct machine_host_bridge *bridge, const struct machine_id_map *map)
-{
-    if (map->length != 0 && map->input_base <= UINT32_MAX - (map->length - 1) &&
-        map->output_base <= UINT32_MAX - (map->length - 1))
-        return true;
-    log_warn(WHO, "PCI segment %u: the map of 0x%x requesters from 0x%x on is impossible and is dropped",
-             bridge->segment, map->length, map->input_base);
-    return false;
+    struct machine_id_map *added = append(machine, list, maps, sizeof *maps, MACHINE_MAX_ID_MAPS, count);
+    if (added != NULL)
+        *added = *map;
+    return added != NULL;
 }
 
 bool machine_add_msi_map(struct machine *machine, struct machine_host_bridge *bridge, const struct machine_id_map *map)
 {
-    if (!id_map_valid(bridge, map))
-        return false;
-    if (id_map_known(bridge->msi_map, bridge->msi_map_count, map))
-        return true;
-    struct machine_id_map *added = APPEND(machine, LIST_MSI_MAPS, bridge->msi_map, bridge->msi_map_count);
-    if (added != NULL)
-        *added = *map;
-    return added != NULL;
+    return add_id_map(machine, LIST_MSI_MAPS, bridge->msi_map, &bridge->msi_map_count, map);
 }
 
 bool machine_add_iommu_map(struct machine *machine, struct machine_host_bridge *bridge,
                            const struct machine_id_map *map)
 {
-    if (!id_map_valid(bridge, map))
-        return false;
-    if (id_map_known(bridge->iommu_map, bridge->iommu_map_count, map))
-        return true;
-    struct machine_id_map *added = APPEND(machine, LIST_IOMMU_MAPS, bridge->iommu_map, bridge->iommu_map_count);
-    if (added != NULL)
-        *added = *map;
-    return added != NULL;
+    return add_id_map(machine, LIST_IOMMU_MAPS, bridge->iommu_map, &bridge->iommu_map_count, map);
 }
 
 static struct machine_iommu *append_iommu(struct machine *machine, enum iommu_kind kind)
@@ -457,7 +463,7 @@ static struct machine_iommu *append_iommu(struct machine *machine, enum iommu_ki
 
 struct machine_iommu *machine_add_iommu(struct machine *machine, enum iommu_kind kind, uint64_t base)
 {
-    if (!base_valid("IOMMU", base))
+    if (!base_valid(machine, "IOMMU", base))
         return NULL;
     for (uint32_t i = 0; i < machine->iommu_count; i++)
         if (!machine->iommus[i].pci && machine->iommus[i].base == base)
@@ -502,8 +508,8 @@ bool machine_add_iommu_scope(struct machine *machine, const struct machine_iommu
 bool machine_add_reserved_region(struct machine *machine, const struct machine_reserved_region *region)
 {
     if (!machine_range_valid(region->base, region->size)) {
-        log_warn(WHO, "the reserved DMA region 0x%llx, 0x%llx bytes, is impossible and is dropped",
-                 (unsigned long long)region->base, (unsigned long long)region->size);
+        machine_warn(machine, WHO, "the reserved DMA region 0x%llx, 0x%llx bytes, is impossible and is dropped",
+                     (unsigned long long)region->base, (unsigned long long)region->size);
         return false;
     }
     for (uint32_t i = 0; i < machine->reserved_region_count; i++) {
@@ -700,15 +706,15 @@ static bool in_ram(const struct machine *machine, uint64_t base, uint64_t size)
     return false;
 }
 
-static bool registers_in_ram(const struct machine *machine, const char *what, uint64_t base, uint64_t size)
+static bool registers_in_ram(struct machine *machine, const char *what, uint64_t base, uint64_t size)
 {
     if (base == 0 || !in_ram(machine, base, size))
         return false;
-    log_warn(WHO, "%s at 0x%llx would lie in memory and is dropped", what, (unsigned long long)base);
+    machine_warn(machine, WHO, "%s at 0x%llx would lie in memory and is dropped", what, (unsigned long long)base);
     return true;
 }
 
-static void check_windows(const struct machine *machine, struct machine_host_bridge *bridge)
+static void check_windows(struct machine *machine, struct machine_host_bridge *bridge)
 {
     uint32_t kept = 0;
 
@@ -787,8 +793,8 @@ static void check_overrides(struct machine *machine)
         if (reachable)
             machine->overrides[kept++] = override;
         else
-            log_warn(WHO, "interrupt override of source %u to line %u, which no I/O APIC has, is dropped",
-                     override.source, override.line.line);
+            machine_warn(machine, WHO, "interrupt override of source %u to line %u, which no I/O APIC has, is dropped",
+                         override.source, override.line.line);
     }
     machine->override_count = kept;
 }

@@ -382,7 +382,8 @@ struct machine {
     uint32_t seed_size;
     uint8_t seed[MACHINE_SEED_SIZE]; /* rng-seed; wiped once mixed in */
 
-    uint32_t full; /* machine.c's own: which arrays have been full, so that it is said once */
+    /* machine.c's own: which arrays have been full, so that it is said once; how much was found wrong. */
+    uint32_t full, complaints;
 };
 
 #endif
