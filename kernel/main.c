@@ -39,14 +39,19 @@ static void start_clock(const struct boot_info *boot)
              source.calibration, source.alarm_name);
 }
 
+/* What the kernel costs: its image without the ramdisk, and what it has taken of the usable memory. */
 static void describe_memory(void)
 {
     struct frame_counts counts;
-    char size[24];
+    uint64_t usable = 0, image = (uint64_t)(image_end - image_start) - (uint64_t)(initrd_embedded_end - initrd_embedded);
 
     frames_count(&counts);
-    format_size(size, sizeof size, counts.total * PAGE_SIZE / 1024 * 1024);
-    log_info("memory", "%s managed, %llu pages used so far", size, (unsigned long long)(counts.total - counts.free));
+    for (uint32_t i = 0; i < machine.memory_count; i++)
+        if (machine.memory[i].kind == MEMORY_USABLE)
+            usable += machine.memory[i].size;
+    log_info("memory", "%llu MiB usable; the kernel takes %llu KiB and has allocated %llu KiB",
+             (unsigned long long)(usable >> 20), (unsigned long long)(image / 1024),
+             (unsigned long long)((usable - counts.free * PAGE_SIZE) / 1024));
 }
 
 _Noreturn void kernel_main(const struct boot_info *boot)
@@ -66,13 +71,13 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     interrupt_init(&machine);
     start_clock(boot);
     cpu_interrupts_enable();
-    describe_memory();
 
     random_init(&machine);
     manifest_read();
     devices_discover(&machine, kernel_drivers, kernel_driver_count, say_device);
     devices_start(manifest_wants_driver);
     random_take_entropy();
+    describe_memory();
     say("ready");
 
     if (options.selftest) {

@@ -1,0 +1,44 @@
+"""What vmos costs, measured and held: memory, code size, instructions to `ready`. The figures are printed (-s), and
+written to docs/figures.md by make test-long."""
+import re
+import subprocess
+
+import pytest
+
+import figures
+from guest import MACHINES, blk, make_disk, net, rng, run, transport_globals
+
+KIB = 1024
+NAMES = ["q35", "microvm", "gicv2", "gicv3", "plic", "imsic"]
+
+
+def sections(on):
+    """Bytes in memory, bytes of code and data, bytes of the embedded ramdisk."""
+    headers = subprocess.run(["llvm-readelf", "-lW", on.kernel], check=True, capture_output=True, text=True).stdout
+    loads = [[int(n, 16) for n in line.split()[1:6]] for line in headers.splitlines() if line.split()[:1] == ["LOAD"]]
+    names = subprocess.run(["llvm-nm", on.kernel], check=True, capture_output=True, text=True).stdout
+    address = {line.split()[-1]: int(line.split()[0], 16) for line in names.splitlines()}
+    ramdisk = address["initrd_embedded_end"] - address["initrd_embedded"]
+    return sum(load[4] for load in loads), sum(load[3] for load in loads) - ramdisk, ramdisk
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_budget(name, tmp_path, capsys):
+    on = MACHINES[name]
+    memory, code, ramdisk = sections(on)
+    transport = "pci-modern" if on.pci else "mmio-modern"
+    result = run(on, *transport_globals(transport), *net(transport), *blk(transport, make_disk(tmp_path / "disk")),
+                 *rng(transport), append="then=poweroff", extra=("-icount", "shift=0,sleep=off"))
+    match = re.search(r"^\[ *(\d+)\.(\d{6})\] memory: .*has allocated (\d+) KiB\r?\nready", result.text, re.M)
+    assert match, result.explain()
+    instructions = int(match[1]) * 10**9 + int(match[2]) * 1000  # one instruction is one nanosecond
+    total = memory - ramdisk + int(match[3]) * KIB
+    figures.record(f"{name}: memory of the kernel at ready", total // KIB, "KiB", "under 512")
+    figures.record(f"{name}: code and data", code // KIB, "KiB", "under 256")
+    figures.record(f"{name}: instructions from entry to ready", instructions / 1e6, "million", "under 10")
+    with capsys.disabled():
+        print(f"\n{name}: {total // KIB} KiB of memory, {code // KIB} KiB of code and data, "
+              f"{instructions / 1e6:.2f} million instructions to ready")
+    assert total < 512 * KIB
+    assert code < 256 * KIB
+    assert instructions < 10_000_000
