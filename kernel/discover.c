@@ -5,11 +5,11 @@
 #include "options.h"
 #include "log.h"
 
-#include <lib/string.h>
-#include <lib/text.h>
-#include <machine/readers.h>
+#include <lib/malloc.h>
 #include <machine/fw_cfg.h>
+#include <machine/readers.h>
 #include <memory/memory.h>
+#include <platform/port.h>
 
 struct machine machine;
 
@@ -50,6 +50,60 @@ static void read_pvh(uint64_t start_info)
         log_warn("discover", "this machine has no ACPI tables");
     else if (acpi_read(&machine, &tables, rsdp) != STATUS_OK)
         log_error("discover", "the ACPI tables could not be used");
+}
+
+/* ---- QEMU's microvm keeps in fw_cfg what its ACPI tables do not say: PCI windows, INTx routes, slots ---- */
+
+static uint8_t fw_cfg_read8(const struct fw_cfg_access *access, unsigned offset)
+{
+    (void)access;
+    return port_read8((uint16_t)(FW_CFG_PORT + offset));
+}
+
+static void fw_cfg_write16(const struct fw_cfg_access *access, unsigned offset, uint16_t value)
+{
+    (void)access;
+    port_write16((uint16_t)(FW_CFG_PORT + offset), value);
+}
+
+static void fw_cfg_write32(const struct fw_cfg_access *access, unsigned offset, uint32_t value)
+{
+    (void)access;
+    port_write32((uint16_t)(FW_CFG_PORT + offset), value);
+}
+
+static void read_fw_cfg_tree(uint8_t *work)
+{
+    const struct fw_cfg_access access = {.ports = true,
+                                         .read8 = fw_cfg_read8,
+                                         .write16 = fw_cfg_write16,
+                                         .write32 = fw_cfg_write32,
+                                         .work = work,
+                                         .work_physical = virtual_to_physical(work),
+                                         .work_size = PAGE_SIZE};
+    struct fw_cfg device;
+    uint32_t size = 0;
+
+    if (fw_cfg_open(&device, &access) != STATUS_OK || fw_cfg_read_tree(&device, NULL, 0, &size) != STATUS_NO_MEMORY)
+        return;
+    void *tree = malloc(size);
+    if (tree == NULL || fw_cfg_read_tree(&device, tree, size, &size) != STATUS_OK ||
+        fdt_read(&machine, tree, size) != STATUS_OK)
+        log_error("discover", "fw_cfg has a device tree of %u bytes that could not be used", size);
+    else if (options.level == LOG_DEBUG)
+        fdt_print(tree, size, &console_printer);
+    free(tree);
+}
+
+void discover_more(const struct boot_info *boot)
+{
+    uint8_t *work;
+
+    if (boot->protocol != BOOT_PVH || machine.host_bridge_count != 0 || (work = pages_allocate(0)) == NULL)
+        return;
+    read_fw_cfg_tree(work);
+    pages_free(work, 0);
+    machine_finish(&machine);
 }
 
 void discover_machine(const struct boot_info *boot)

@@ -13,6 +13,8 @@ extern const char vmos_version[], vmos_commit[];
 
 /* discover.c: runs the readers that fit how we were booted. */
 void discover_machine(const struct boot_info *boot);
+/* What can only be learned once there is memory to put it in. */
+void discover_more(const struct boot_info *boot);
 
 /* manifest.c: the initial ramdisk (from the bootloader, else the embedded one) and its vmos.conf. */
 void manifest_read(void);

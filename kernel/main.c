@@ -68,6 +68,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     serial_init(&machine);
     log_flush();
     vm_take_memory(&machine);
+    discover_more(boot);
     interrupt_init(&machine);
     start_clock(boot);
     cpu_interrupts_enable();
