@@ -20,6 +20,7 @@ trap_entry:
     ld t0, CPU_STACK_TOP(tp)
     bltu t0, sp, overflow
     ld t0, CPU_STACK_GUARD(tp)
+    bltu sp, t0, overflow
     sub t0, sp, t0
     addi t0, t0, -FRAME_SIZE
     srai t0, t0, 12                 /* the page that the frame's end lies in, counted from the guard page */

@@ -126,13 +126,22 @@ static void handle_interrupt(uint64_t number)
     }
 }
 
+_Noreturn static void stack_lost(const struct trap_frame *frame)
+{
+    const char *what = (frame->scause & CAUSE_INTERRUPT) != 0 ? "interrupt" : exception_name(frame->scause);
+    unsigned long long pointer = frame->x[1], guard = cpu_local()->stack_guard, value = frame->stval;
+
+    if (pointer - guard < 2 * PAGE_SIZE)
+        panic_at(frame, "the kernel stack has overflowed: its pointer is 0x%llx, its guard page at 0x%llx (%s, 0x%llx)",
+                 pointer, guard, what, value);
+    panic_at(frame, "the stack pointer 0x%llx is outside the kernel stack above 0x%llx (%s, value 0x%llx)", pointer,
+             guard, what, value);
+}
+
 void trap_handle(struct trap_frame *frame, bool overflow)
 {
     if (overflow)
-        panic_at(frame, "the kernel stack has overflowed: sp 0x%llx, its guard page is at 0x%llx (%s, value 0x%llx)",
-                 (unsigned long long)frame->x[1], (unsigned long long)cpu_local()->stack_guard,
-                 (frame->scause & CAUSE_INTERRUPT) != 0 ? "interrupt" : exception_name(frame->scause),
-                 (unsigned long long)frame->stval);
+        stack_lost(frame);
     if ((frame->scause & CAUSE_INTERRUPT) != 0)
         handle_interrupt(frame->scause & ~CAUSE_INTERRUPT);
     else if (!fix_up(frame))
