@@ -1,0 +1,170 @@
+/* local.h: what the files of platform/x64 share. */
+#ifndef X64_LOCAL_H
+#define X64_LOCAL_H
+
+#include <platform/boot.h>
+#include <platform/clock.h>
+#include <platform/cpu.h>
+#include <platform/interrupt.h>
+#include <platform/mmu.h>
+#include <platform/port.h>
+#include <platform/serial.h>
+
+/* ---- Instructions ----------------------------------------------------------------------------------- */
+
+struct cpuid_result {
+    uint32_t eax, ebx, ecx, edx;
+};
+
+/* All zeros when the CPU does not have the leaf. */
+struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf);
+
+static inline uint64_t msr_read(uint32_t number)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(number) : "memory");
+    return (uint64_t)high << 32 | low;
+}
+
+static inline void msr_write(uint32_t number, uint64_t value)
+{
+    __asm__ volatile("wrmsr" ::"c"(number), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+static inline uint32_t register_read32(volatile const void *base, unsigned offset)
+{
+    return *(volatile const uint32_t *)((volatile const char *)base + offset);
+}
+
+static inline void register_write32(volatile void *base, unsigned offset, uint32_t value)
+{
+    *(volatile uint32_t *)((volatile char *)base + offset) = value;
+}
+
+/* ---- CPUID features that decide something [Intel SDM 2A, CPUID] ---------------------------------------- */
+
+enum cpu_feature {
+    FEATURE_TSC,
+    FEATURE_APIC,
+    FEATURE_MCE,
+    FEATURE_X2APIC,
+    FEATURE_TSC_DEADLINE,
+    FEATURE_RDRAND,
+    FEATURE_HYPERVISOR,
+    FEATURE_SMEP,
+    FEATURE_SMAP,
+    FEATURE_UMIP,
+    FEATURE_RDSEED,
+    FEATURE_NX,
+    FEATURE_GIB_PAGES,
+    FEATURE_INVARIANT_TSC,
+    FEATURE_COUNT
+};
+bool cpu_has(enum cpu_feature feature);
+uint32_t cpu_apic_id(void);
+
+/* ---- mmu.c --------------------------------------------------------------------------------------------- */
+
+extern pte boot_tables[]; /* linker.ld; the first page is the kernel's top table */
+void mmu_detect(void);    /* before the first mmu_leaf; also where the image was loaded */
+
+/* ---- early.c ------------------------------------------------------------------------------------------- */
+
+extern struct boot_info boot_information;
+void boot_early(uint32_t start_info, uint64_t entry_counter);
+
+/* ---- trap.S, trap.c --------------------------------------------------------------------------------- */
+
+enum {
+    VECTOR_EXCEPTIONS = 32,
+    VECTOR_PIC = 0x20,    /* remapped out of the way; 16 of them, all masked */
+    VECTOR_ROUTES = 0x30, /* + route */
+    VECTOR_TIMER = 0xf0,
+    VECTOR_ERROR = 0xfe,
+    VECTOR_SPURIOUS = 0xff, /* low four bits set, as the oldest local APICs want */
+};
+_Static_assert(VECTOR_ROUTES + INTERRUPT_MAX_ROUTES <= VECTOR_TIMER, "each route has its vector");
+
+/* As trap.S pushes it; 16-byte aligned. */
+struct trap_frame {
+    uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
+    uint64_t vector, error;
+    uint64_t rip, cs, rflags, rsp, ss;
+};
+_Static_assert(sizeof(struct trap_frame) == 176, "trap.S");
+
+extern char trap_stubs[];  /* TRAP_STUB_SIZE bytes per vector */
+extern bool trap_clear_ac; /* SMAP is on: entries execute CLAC */
+extern char boot_exception_stack[], boot_exception_stack_top[];
+
+void trap_init(void); /* descriptor tables, and a struct cpu until cpu_init */
+void trap_handle(struct trap_frame *frame);
+
+/* ---- interrupt.c, lapic.c, ioapic.c ------------------------------------------------------------------ */
+
+/* An interrupt that is not an exception. */
+void controller_interrupt(unsigned vector);
+
+/* The ISA interrupt's line: where an override moved it, else its own number, edge and high. */
+struct machine_line isa_line(const struct machine *machine, uint8_t interrupt);
+
+enum lapic_register { /* byte offset of the memory-mapped form; MSR 0x800 + offset / 16 [Intel SDM 3A §11.4.1] */
+                      LAPIC_ID = 0x20,
+                      LAPIC_VERSION = 0x30,
+                      LAPIC_TASK_PRIORITY = 0x80,
+                      LAPIC_EOI = 0xb0,
+                      LAPIC_SPURIOUS = 0xf0,
+                      LAPIC_IN_SERVICE = 0x100, /* 8 registers, 0x10 apart */
+                      LAPIC_ERROR_STATUS = 0x280,
+                      LAPIC_LVT_TIMER = 0x320,
+                      LAPIC_LVT_THERMAL = 0x330,
+                      LAPIC_LVT_PERFORMANCE = 0x340,
+                      LAPIC_LVT_LINT0 = 0x350,
+                      LAPIC_LVT_LINT1 = 0x360,
+                      LAPIC_LVT_ERROR = 0x370,
+                      LAPIC_TIMER_INITIAL = 0x380,
+                      LAPIC_TIMER_CURRENT = 0x390,
+                      LAPIC_TIMER_DIVIDE = 0x3e0,
+
+                      LAPIC_LVT_MASKED = 1 << 16,
+                      LAPIC_LVT_NMI = 4 << 8,
+                      LAPIC_LVT_DEADLINE = 2 << 17, /* timer mode; 0 is one-shot */
+};
+
+bool lapic_init(const struct machine *machine); /* false: this CPU has none that can be used */
+bool lapic_present(void);
+uint32_t lapic_read(enum lapic_register offset);
+void lapic_write(enum lapic_register offset, uint32_t value);
+void lapic_end(void); /* end of interrupt */
+uint32_t lapic_id(void);
+void lapic_report(struct printer *printer);
+
+void ioapic_init(const struct machine *machine);
+/* Redirects the line to this vector on the CPU with this APIC ID; masked. STATUS_NOT_FOUND: no I/O APIC has it. */
+enum status ioapic_route(const struct machine_line *line, uint8_t vector, uint32_t apic_id);
+void ioapic_mask(uint32_t line);
+void ioapic_unmask(uint32_t line);
+void ioapic_report(struct printer *printer);
+
+/* ---- timer.c, reference.c --------------------------------------------------------------------------- */
+
+/* A counter of known frequency to measure others against. */
+struct reference {
+    const char *name;
+    uint64_t frequency_hz;
+    uint32_t mask; /* it counts modulo mask + 1 */
+    uint32_t (*read)(const struct reference *reference);
+    volatile void *base; /* memory-mapped */
+    uint16_t port;
+    bool borrowed; /* it will be used for something else and cannot be looked at again later */
+};
+
+/* The index-th kind, best first, set up and running; false when the machine does not have it. */
+bool reference_start(unsigned index, const struct machine *machine, struct reference *reference);
+enum { REFERENCE_KINDS = 4 };
+
+/* a * b / c, rounded down; UINT64_MAX when that is too large or c is 0. */
+uint64_t multiply_divide(uint64_t a, uint64_t b, uint64_t c);
+
+#endif

@@ -1,0 +1,253 @@
+/*
+ * trap.c: descriptor tables, and what an exception means.
+ *
+ * #DF, NMI and #MC run on the exception stack: the first comes when the stack has run over, the others at any
+ * instruction. All three end in a panic, so one stack serves them. A cloud's "send diagnostic interrupt" and
+ * QEMU's `nmi` arrive as an NMI: whoever sends it wants that panic.
+ */
+#include "local.h"
+#include "selectors.h"
+
+enum { TRAP_STUB_SIZE = 8, VECTORS = 256 };
+
+enum exception { /* [Intel SDM 3A table 6-1] */
+                 EXCEPTION_NMI = 2,
+                 EXCEPTION_DOUBLE_FAULT = 8,
+                 EXCEPTION_PAGE_FAULT = 14,
+                 EXCEPTION_MACHINE_CHECK = 18,
+};
+
+enum page_fault_error { /* [Intel SDM 3A figure 4-12] */
+                        FAULT_PROTECTION = 1 << 0,
+                        FAULT_WRITE = 1 << 1,
+                        FAULT_USER = 1 << 2,
+                        FAULT_RESERVED = 1 << 3,
+                        FAULT_FETCH = 1 << 4,
+};
+
+struct gate { /* [Intel SDM 3A figure 6-8] */
+    uint16_t offset_low, selector;
+    uint8_t stack, type;
+    uint16_t offset_middle;
+    uint32_t offset_high, reserved;
+};
+_Static_assert(sizeof(struct gate) == 16, "Intel SDM 3A figure 6-8");
+
+enum { GATE_INTERRUPT = 0x8e, EXCEPTION_STACK = 1 };
+
+struct task_state { /* [Intel SDM 3A figure 8-11] */
+    uint32_t reserved0;
+    uint64_t rsp[3];
+    uint64_t reserved1;
+    uint64_t ist[7];
+    uint64_t reserved2;
+    uint16_t reserved3, io_map;
+} __attribute__((packed));
+_Static_assert(sizeof(struct task_state) == 104, "Intel SDM 3A figure 8-11");
+
+struct table_pointer {
+    uint16_t limit;
+    uint64_t base;
+} __attribute__((packed));
+
+static struct gate gates[VECTORS] __attribute__((aligned(16)));
+static struct task_state task __attribute__((aligned(16)));
+static uint64_t segments[5];
+static struct cpu early_cpu;
+
+bool trap_clear_ac;
+
+static void set_gate(unsigned vector, unsigned stack)
+{
+    uintptr_t entry = (uintptr_t)trap_stubs + (uintptr_t)vector * TRAP_STUB_SIZE;
+
+    gates[vector] = (struct gate){
+        .offset_low = (uint16_t)entry,
+        .selector = SELECTOR_CODE,
+        .stack = (uint8_t)stack,
+        .type = GATE_INTERRUPT,
+        .offset_middle = (uint16_t)(entry >> 16),
+        .offset_high = (uint32_t)(entry >> 32),
+    };
+}
+
+/* The selectors stay what boot.S has loaded. The task descriptor takes two slots [Intel SDM 3A figure 8-4]. */
+static void load_segments(void)
+{
+    uint64_t base = (uintptr_t)&task, limit = sizeof task - 1;
+    struct table_pointer pointer = {.limit = sizeof segments - 1, .base = (uintptr_t)segments};
+
+    task.ist[EXCEPTION_STACK - 1] = (uintptr_t)boot_exception_stack_top;
+    task.io_map = sizeof task;
+    segments[SELECTOR_CODE / 8] = DESCRIPTOR_CODE;
+    segments[SELECTOR_DATA / 8] = DESCRIPTOR_DATA;
+    segments[SELECTOR_TASK / 8] = limit | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 | (base >> 24 & 0xff) << 56;
+    segments[SELECTOR_TASK / 8 + 1] = base >> 32;
+    __asm__ volatile("lgdt %0" ::"m"(pointer));
+    __asm__ volatile("ltr %w0" ::"r"(SELECTOR_TASK));
+}
+
+void trap_init(void)
+{
+    struct table_pointer pointer = {.limit = sizeof gates - 1, .base = (uintptr_t)gates};
+
+    load_segments();
+    for (unsigned vector = 0; vector < VECTORS; vector++)
+        set_gate(vector, 0);
+    set_gate(EXCEPTION_NMI, EXCEPTION_STACK);
+    set_gate(EXCEPTION_DOUBLE_FAULT, EXCEPTION_STACK);
+    set_gate(EXCEPTION_MACHINE_CHECK, EXCEPTION_STACK);
+    __asm__ volatile("lidt %0" ::"m"(pointer));
+    early_cpu.stack_guard = (uintptr_t)boot_stack_guard;
+    early_cpu.stack_top = (uintptr_t)boot_stack_top;
+    cpu_init(&early_cpu);
+}
+
+/* ---- Exceptions as sentences ------------------------------------------------------------------------- */
+
+static uint64_t fault_address(void)
+{
+    uint64_t address;
+
+    __asm__ volatile("mov %%cr2, %0" : "=r"(address));
+    return address;
+}
+
+static bool in_stack_guard(uint64_t address)
+{
+    uint64_t guard = cpu_local()->stack_guard;
+
+    return guard != 0 && address >= guard && address < guard + PAGE_SIZE;
+}
+
+static _Noreturn void page_fault(const struct trap_frame *frame)
+{
+    uint64_t address = fault_address(), error = frame->error;
+    const char *what = (error & FAULT_FETCH) != 0 ? "execution" : (error & FAULT_WRITE) != 0 ? "write" : "read";
+    const char *where = "an unmapped address";
+
+    if (in_stack_guard(address))
+        where = "the guard page below the stack: it has run over";
+    else if ((error & FAULT_RESERVED) != 0)
+        where = "a page whose entry has reserved bits set";
+    else if ((error & FAULT_PROTECTION) != 0)
+        where = (error & FAULT_FETCH) != 0   ? "memory that is not executable"
+                : (error & FAULT_WRITE) != 0 ? "read-only memory"
+                                             : "memory that is not the kernel's to read";
+    else if (address < PAGE_SIZE)
+        where = "a null pointer";
+    panic_at(frame, "page fault at 0x%llx: %s of %s, instruction 0x%llx", (unsigned long long)address, what, where,
+             (unsigned long long)frame->rip);
+}
+
+static _Noreturn void double_fault(const struct trap_frame *frame)
+{
+    uint64_t address = fault_address();
+
+    if (in_stack_guard(address) || in_stack_guard(frame->rsp - 8))
+        panic_at(frame, "the stack has run over into its guard page at 0x%llx, instruction 0x%llx",
+                 (unsigned long long)address, (unsigned long long)frame->rip);
+    panic_at(frame, "double fault: an exception could not be delivered, last page fault at 0x%llx, instruction 0x%llx",
+             (unsigned long long)address, (unsigned long long)frame->rip);
+}
+
+static _Noreturn void exception(const struct trap_frame *frame)
+{
+    static const char *const names[VECTOR_EXCEPTIONS] = {
+        [0] = "division by zero, or its result is too large",
+        [1] = "debug exception",
+        [EXCEPTION_NMI] = "non-maskable interrupt: somebody outside asked for a diagnosis, or hardware failed",
+        [3] = "breakpoint",
+        [4] = "overflow",
+        [5] = "bound exceeded",
+        [6] = "invalid instruction",
+        [7] = "floating-point instruction in the kernel",
+        [10] = "invalid task state",
+        [11] = "segment not present",
+        [12] = "stack segment fault",
+        [13] = "general protection fault: a non-canonical address or a privileged operation that is refused",
+        [16] = "floating-point error",
+        [17] = "misaligned access",
+        [EXCEPTION_MACHINE_CHECK] = "machine check: the hardware reports an error",
+        [19] = "SIMD floating-point error",
+        [20] = "virtualization exception",
+        [21] = "control protection fault",
+    };
+    const char *name = names[frame->vector];
+
+    if (frame->vector == EXCEPTION_PAGE_FAULT)
+        page_fault(frame);
+    if (frame->vector == EXCEPTION_DOUBLE_FAULT)
+        double_fault(frame);
+    panic_at(frame, "%s (exception %llu, error code 0x%llx), instruction 0x%llx", name == NULL ? "exception" : name,
+             (unsigned long long)frame->vector, (unsigned long long)frame->error, (unsigned long long)frame->rip);
+}
+
+void trap_handle(struct trap_frame *frame)
+{
+    if (frame->vector < VECTOR_EXCEPTIONS)
+        exception(frame);
+    controller_interrupt((unsigned)frame->vector);
+}
+
+/* ---- For panic ---------------------------------------------------------------------------------------- */
+
+void trap_report(const struct trap_frame *frame, struct printer *printer)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } registers[] = {
+        {"rax", frame->rax}, {"rbx", frame->rbx}, {"rcx", frame->rcx},      {"rdx", frame->rdx}, {"rsi", frame->rsi},
+        {"rdi", frame->rdi}, {"rbp", frame->rbp}, {"rsp", frame->rsp},      {"r8 ", frame->r8},  {"r9 ", frame->r9},
+        {"r10", frame->r10}, {"r11", frame->r11}, {"r12", frame->r12},      {"r13", frame->r13}, {"r14", frame->r14},
+        {"r15", frame->r15}, {"rip", frame->rip}, {"cr2", fault_address()},
+    };
+    enum { COUNT = sizeof registers / sizeof registers[0], PER_LINE = 3 };
+
+    for (unsigned i = 0; i < COUNT; i++)
+        print(printer, "  %s %016llx%s", registers[i].name, (unsigned long long)registers[i].value,
+              i % PER_LINE == PER_LINE - 1 || i == COUNT - 1 ? "\n" : "");
+    print(printer, "  vector %llu  error 0x%llx  cs 0x%llx  ss 0x%llx  rflags 0x%llx\n",
+          (unsigned long long)frame->vector, (unsigned long long)frame->error, (unsigned long long)frame->cs,
+          (unsigned long long)frame->ss, (unsigned long long)frame->rflags);
+}
+
+uintptr_t trap_instruction(const struct trap_frame *frame)
+{
+    return frame->rip;
+}
+
+uintptr_t trap_frame_pointer(const struct trap_frame *frame)
+{
+    return frame->rbp;
+}
+
+uintptr_t cpu_frame_pointer(void)
+{
+    return (uintptr_t)__builtin_frame_address(0);
+}
+
+static bool on_stack(uintptr_t record, uintptr_t bottom, uintptr_t top)
+{
+    return record >= bottom && record <= top - 2 * sizeof(uintptr_t);
+}
+
+/* Records lie ever higher on one stack; only from the exception stack a chain may go over to the other. */
+bool trap_unwind(uintptr_t *frame_pointer, uintptr_t *return_address)
+{
+    const struct cpu *cpu = cpu_local();
+    uintptr_t record = *frame_pointer;
+    bool exceptional = on_stack(record, (uintptr_t)boot_exception_stack, (uintptr_t)boot_exception_stack_top);
+
+    if (record % sizeof(uintptr_t) != 0 ||
+        (!exceptional && !on_stack(record, cpu->stack_guard + PAGE_SIZE, cpu->stack_top)))
+        return false;
+
+    const uintptr_t *words = (const uintptr_t *)record;
+    if (words[1] == 0)
+        return false;
+    *return_address = words[1];
+    *frame_pointer = words[0] > record || exceptional ? words[0] : 0;
+    return true;
+}
