@@ -66,6 +66,9 @@ volatile void *vm_map_device(uint64_t physical, uint64_t size);
 /* Zeroed, physically contiguous pages for tables that a controller reads; NULL when there are none. */
 void *pages_allocate(unsigned order);
 
+/* The same, aligned to 2^alignment_order pages; the pages between the end and the next boundary stay free. */
+void *pages_allocate_aligned(unsigned order, unsigned alignment_order);
+
 void *physical_to_virtual(uint64_t physical);          /* RAM only */
 uint64_t virtual_to_physical(const void *address);     /* physmap and image; panics on anything else */
 
