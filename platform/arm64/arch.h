@@ -4,13 +4,13 @@
 
 #include <stdint.h>
 
-#define ARCH_NAME "arm64"
-#define MMU_LEVELS 4
-#define IMAGE_BASE UINT64_C(0xffffffff80000000)
+#define ARCH_NAME    "arm64"
+#define MMU_LEVELS   4
+#define IMAGE_BASE   UINT64_C(0xffffffff80000000)
 #define PHYSMAP_BASE UINT64_C(0xffff000000000000)
 #define PHYSMAP_SIZE (UINT64_C(64) << 40)
-#define DEVICE_BASE UINT64_C(0xffffc00000000000)
-#define DEVICE_SIZE (UINT64_C(1) << 40)
+#define DEVICE_BASE  UINT64_C(0xffffc00000000000)
+#define DEVICE_SIZE  (UINT64_C(1) << 40)
 
 /* Ordering between the CPU and a device that reads and writes memory coherently. */
 static inline void arch_barrier_full(void)

@@ -1,0 +1,239 @@
+/*
+ * cpu.c: this processor: its identity, its interrupt mask, sleep, randomness, and the ways to end the machine.
+ */
+#include "local.h"
+
+#include <lib/log.h>
+#include <platform/mmu.h>
+
+/* What exceptions find before the kernel has its own per-CPU data. */
+struct cpu boot_local = {
+    .self = &boot_local,
+    .stack_guard = (uintptr_t)boot_stack_guard,
+    .stack_top = (uintptr_t)boot_stack_top,
+};
+
+enum { /* PSTATE.DAIF as DAIF holds it, and as MSR DAIFSet takes it */
+       DAIF_INTERRUPT = 1 << 7,
+};
+
+enum { /* fields of identification registers by their low bit [Arm ARM DDI 0487 §D17.2] */
+       ISAR0_ATOMIC = 20,
+       ISAR0_RNDR = 60,
+       MMFR1_PAN = 20,
+       PFR0_GIC = 24,
+       PFR0_SVE = 32,
+       PFR1_BTI = 0,
+};
+
+struct cpu *cpu_local(void)
+{
+    return (struct cpu *)system_read(tpidr_el1); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+static bool has_pan(void)
+{
+    return system_field(system_read(id_aa64mmfr1_el1), MMFR1_PAN) != 0;
+}
+
+static bool has_rndr(void)
+{
+    return system_field(system_read(id_aa64isar0_el1), ISAR0_RNDR) != 0;
+}
+
+void cpu_init(struct cpu *cpu)
+{
+    cpu->self = cpu;
+    system_write(tpidr_el1, (uintptr_t)cpu);
+    if (has_pan())
+        __asm__ volatile(".inst 0xd500419f" ::: "memory"); /* msr pan, #1 */
+    __asm__ volatile("msr daifclr, #4" ::: "memory");      /* system errors are reported when they happen */
+}
+
+/* ---- Interrupts and sleep --------------------------------------------------------------------------- */
+
+uintptr_t cpu_interrupts_disable(void)
+{
+    uintptr_t saved = system_read(daif);
+
+    __asm__ volatile("msr daifset, #2" ::: "memory");
+    return saved;
+}
+
+void cpu_interrupts_restore(uintptr_t saved)
+{
+    if ((saved & DAIF_INTERRUPT) == 0)
+        cpu_interrupts_enable();
+}
+
+void cpu_interrupts_enable(void)
+{
+    __asm__ volatile("msr daifclr, #2" ::: "memory");
+}
+
+bool cpu_interrupts_enabled(void)
+{
+    return (system_read(daif) & DAIF_INTERRUPT) == 0;
+}
+
+/* WFI ends for a pending interrupt whether it is masked or not [Arm ARM §D1.6.2], so there is no window. The
+ * barrier makes the interrupt be taken before it is masked again. */
+void cpu_sleep(void)
+{
+    __asm__ volatile("dsb sy\n\twfi\n\tmsr daifclr, #2\n\tisb\n\tmsr daifset, #2" ::: "memory");
+}
+
+void cpu_relax(void)
+{
+    __asm__ volatile("yield" ::: "memory");
+}
+
+_Noreturn void cpu_halt(void)
+{
+    cpu_interrupts_disable();
+    for (;;)
+        __asm__ volatile("wfi" ::: "memory");
+}
+
+/* ---- Randomness ------------------------------------------------------------------------------------- */
+
+/* RNDR says by the Z flag that it has none [Arm ARM §D17.2.116]. Values that a broken generator repeats do not count.
+ */
+bool cpu_random(uint64_t *value)
+{
+    enum { TRIES = 16 };
+
+    if (!has_rndr())
+        return false;
+    for (unsigned i = 0; i < TRIES; i++) {
+        uint64_t random;
+        bool good;
+        __asm__ volatile("mrs %0, S3_3_C2_C4_0\n\tcset %w1, ne" : "=r"(random), "=r"(good)::"cc", "memory");
+        if (good && random != 0 && random != UINT64_MAX) {
+            *value = random;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- Report ----------------------------------------------------------------------------------------- */
+
+static const char *model_name(uint64_t midr)
+{
+    static const struct {
+        uint8_t implementer;
+        uint16_t part;
+        const char *name;
+    } models[] = {
+        {0x00, 0x051, "QEMU's generic processor"},
+        {0x41, 0xd03, "Arm Cortex-A53"},
+        {0x41, 0xd05, "Arm Cortex-A55"},
+        {0x41, 0xd07, "Arm Cortex-A57"},
+        {0x41, 0xd08, "Arm Cortex-A72"},
+        {0x41, 0xd0b, "Arm Cortex-A76"},
+        {0x41, 0xd0c, "Arm Neoverse N1"},
+        {0x41, 0xd40, "Arm Neoverse V1"},
+        {0x41, 0xd49, "Arm Neoverse N2"},
+        {0x41, 0xd4f, "Arm Neoverse V2"},
+        {0x41, 0xd84, "Arm Neoverse V3"},
+        {0x41, 0xd8e, "Arm Neoverse N3"},
+        {0x46, 0x001, "Fujitsu A64FX"},
+        {0x6d, 0xd49, "Microsoft Azure Cobalt 100"},
+        {0xc0, 0xac3, "Ampere-1"},
+        {0xc0, 0xac4, "Ampere-1A"},
+    };
+
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
+        if (models[i].implementer == (midr >> 24 & 0xff) && models[i].part == (midr >> 4 & 0xfff))
+            return models[i].name;
+    return "unknown model";
+}
+
+void cpu_report(struct printer *printer)
+{
+    uint64_t midr = system_read(midr_el1), pfr0 = system_read(id_aa64pfr0_el1);
+    const struct {
+        const char *name;
+        bool present;
+    } unused[] = {
+        {"LSE atomics", system_field(system_read(id_aa64isar0_el1), ISAR0_ATOMIC) != 0},
+        {"SVE", system_field(pfr0, PFR0_SVE) != 0},
+        {"BTI", system_field(system_read(id_aa64pfr1_el1), PFR1_BTI) != 0},
+    };
+
+    print(printer, "model: %s (MIDR 0x%08llx), r%llup%llu\n", model_name(midr), (unsigned long long)midr,
+          (unsigned long long)(midr >> 20 & 15), (unsigned long long)(midr & 15));
+    print(printer, "affinity: 0x%llx\n", (unsigned long long)(system_read(mpidr_el1) & UINT64_C(0xff00ffffff)));
+    print(printer, "in use: MMU, caches, WXN%s%s%s\n", has_pan() ? ", PAN" : "", has_rndr() ? ", RNDR" : "",
+          system_field(pfr0, PFR0_GIC) != 0 ? ", GIC system registers" : "");
+    print(printer, "absent:%s%s%s\n", has_pan() ? "" : " PAN", has_rndr() ? "" : " RNDR",
+          has_pan() && has_rndr() ? " nothing that vmos would use" : "");
+    print(printer, "present but not used:");
+    for (size_t i = 0; i < sizeof unused / sizeof unused[0]; i++)
+        if (unused[i].present)
+            print(printer, " %s,", unused[i].name);
+    print(printer, " floating point in the kernel\n");
+}
+
+/* ---- The end ---------------------------------------------------------------------------------------- */
+
+enum { /* [Arm PSCI 1.1 DEN 0022 §5.1] */
+       PSCI_SYSTEM_OFF = 0x84000008,
+       PSCI_SYSTEM_RESET = 0x84000009,
+};
+
+enum { /* [Semihosting for AArch32 and AArch64 §6] */
+       SEMIHOSTING_EXIT_EXTENDED = 0x20,
+       SEMIHOSTING_APPLICATION_EXIT = 0x20026,
+};
+
+static void psci_call(const struct machine *machine, uint32_t function, const char *name)
+{
+    int64_t result = 0;
+
+    switch (machine->power.psci) {
+    case CONDUIT_HVC:
+        result = call_hypervisor(function);
+        break;
+    case CONDUIT_SMC:
+        result = call_monitor(function);
+        break;
+    case CONDUIT_NONE:
+        return;
+    }
+    log_error("power", "PSCI %s came back with %lld", name, (long long)result);
+}
+
+static void write_register(const struct machine_register *reg, uint32_t value)
+{
+    if (reg->space != ADDRESS_MEMORY || reg->address == 0)
+        return;
+
+    volatile void *place = vm_map_device(reg->address, sizeof value);
+    if (place == NULL)
+        return;
+    if (reg->access_bytes == 1)
+        register_write8(place, 0, (uint8_t)value);
+    else
+        register_write32(place, 0, value);
+    arch_barrier_full();
+}
+
+/* Semihosting is the only one that can tell a status, so it is asked first; without it HLT is undefined, which
+ * trap.S expects. */
+void cpu_power_off(const struct machine *machine, bool failed)
+{
+    const uint64_t argument[2] = {SEMIHOSTING_APPLICATION_EXIT, failed};
+
+    call_semihosting(SEMIHOSTING_EXIT_EXTENDED, argument);
+    psci_call(machine, PSCI_SYSTEM_OFF, "SYSTEM_OFF");
+    write_register(&machine->power.poweroff_register, machine->power.poweroff_value);
+}
+
+void cpu_reset(const struct machine *machine)
+{
+    psci_call(machine, PSCI_SYSTEM_RESET, "SYSTEM_RESET");
+    write_register(&machine->power.reboot_register, machine->power.reboot_value);
+    write_register(&machine->power.reset, machine->power.reset_value);
+}

@@ -1,0 +1,50 @@
+/*
+ * local.h: what the files of platform/arm64 tell each other.
+ */
+#ifndef LOCAL_H
+#define LOCAL_H
+
+#include <system.h>
+
+#include <vmos/machine.h>
+#include <platform/boot.h>
+#include <platform/cpu.h>
+
+/* early.c; called by boot.S. What boot.S writes into the translation registers. */
+struct boot_translation {
+    uint64_t kernel_root, identity_root, control;
+};
+extern struct boot_translation boot_translation;
+extern struct boot_info boot_information;
+void boot_early(uint64_t tree, uint64_t counter, uint64_t level);
+
+/* boot.S: the code that has to be mapped where it lies, within one page */
+extern char boot_switch[];
+
+/* cpu.c: what TPIDR_EL1 points at until cpu_init() */
+extern struct cpu boot_local;
+
+/* trap.S */
+extern char trap_vectors[], trap_stack_bottom[], trap_stack_top[];
+
+/* trap.S: reads a register that may not be there; false when the bus says so. */
+bool probe_read32(const volatile void *address, uint32_t *value);
+/* trap.S: calls to whoever runs below us; -1, which is PSCI's NOT_SUPPORTED, when the instruction does not exist. */
+int64_t call_hypervisor(uint32_t function);
+int64_t call_monitor(uint32_t function);
+/* trap.S: returns only when nobody listens. */
+void call_semihosting(uint32_t operation, const uint64_t *argument);
+
+/* trap.c; called by trap.S with interrupts disabled. `vector`: VECTOR_ of trap_frame.h. */
+void trap_handle(struct trap_frame *frame, uint64_t vector);
+
+/* syndrome.c: what ESR_EL1 and FAR_EL1 say, as a phrase. */
+void syndrome_describe(uint64_t syndrome, uint64_t address, char *text, size_t size);
+
+/* interrupt.c: takes what the GIC has for this CPU. */
+void controller_interrupt(void);
+
+/* mmu.c: writes the caches' view of these bytes back to memory. */
+void cache_clean(const void *start, size_t size);
+
+#endif
