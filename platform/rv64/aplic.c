@@ -99,8 +99,10 @@ static bool prepare_direct(const struct machine *machine, const struct machine_a
     }
     aplics[index].hart_index = number;
     aplics[index].hart = vm_map_device(described->base + place, HART_STRIDE);
+    if (aplics[index].hart == NULL)
+        return false;
     aplics[index].routes = malloc(described->source_count + 1);
-    if (aplics[index].hart == NULL || aplics[index].routes == NULL) {
+    if (aplics[index].routes == NULL) {
         log_error("aplic", "no memory for the routes of %u sources", described->source_count);
         return false;
     }
@@ -121,8 +123,10 @@ static bool aplic_init(const struct machine *machine, uint32_t index, uint32_t c
     if (!(described->messages ? prepare_messages(described, index) : prepare_direct(machine, described, index, cpu)))
         return false;
     aplics[index].registers = vm_map_device(described->base, HARTS);
-    if (aplics[index].registers == NULL)
+    if (aplics[index].registers == NULL) {
+        log_warn("aplic", "the registers at 0x%llx cannot be mapped", (unsigned long long)described->base);
         return false;
+    }
     aplics[index].source_count = count;
     aplics[index].messages = described->messages;
 
