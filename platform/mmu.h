@@ -49,12 +49,14 @@ struct page_table {
 };
 
 /* All of [virtual, +size) must be unmapped; addresses and size are page-aligned. Uses the largest leaves
- * that fit. STATUS_NO_MEMORY leaves a part mapped; STATUS_BUSY: something was mapped there. */
+ * that fit. On failure nothing new stays mapped: STATUS_NO_MEMORY: no page for a table; STATUS_BUSY: something
+ * was mapped there; STATUS_INVALID: unaligned, not canonical, or what no entry can say. */
 enum status page_map(const struct page_table *table, uintptr_t virtual_address, uint64_t physical, uint64_t size,
                      unsigned access);
-/* Removes leaves; whole leaves only (STATUS_INVALID otherwise). Flushes this CPU's TLB. */
+/* Removes leaves; whole leaves only (STATUS_INVALID otherwise, and nothing is changed). What is not mapped is
+ * passed over. Tables stay. Flushes this CPU's TLB. */
 enum status page_unmap(const struct page_table *table, uintptr_t virtual_address, uint64_t size);
-/* Where an address leads; false when nothing is mapped. */
+/* Where an address leads, to the byte; false when nothing is mapped. Either result may be NULL. */
 bool page_lookup(const struct page_table *table, uintptr_t virtual_address, uint64_t *physical, unsigned *access);
 
 /* ---- What platform code needs from the room above; memory/vm.c -------------------------------- */
