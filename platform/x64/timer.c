@@ -14,10 +14,11 @@
 enum {
     WINDOW_FRACTION = 5000, /* of a second: 200 us */
     LONGEST_WINDOWS = 64,   /* that a slow reference is given */
-    READS_PER_WINDOW = 256, /* a reading is uncertain by how long it takes */
+    READS_PER_WINDOW = 64,  /* a reading is uncertain by how long it takes */
     EDGE_POLLS = 20000,     /* without a change: it stands still */
     WINDOW_POLLS = 1000000,
     ATTEMPTS = 3,
+    LATE_FRACTION = 50000, /* of a second: an alarm may be 20 us late because its frequency is not known better */
 
     DIVIDE_BY_1 = 0xb,
     MSR_TSC_DEADLINE = 0x6e0,
@@ -41,7 +42,8 @@ static struct sample first;
 
 static bool deadline_mode;
 static uint64_t alarm_ratio;   /* alarm ticks per counter tick, 32.32 */
-static uint64_t alarm_window;  /* counter ticks over which it was measured */
+static uint64_t alarm_window;  /* counter ticks over which it was measured, */
+static uint64_t alarm_error;   /* and what part of itself it may be off by, 0.32 */
 static uint64_t armed_counter; /* when the one-shot alarm was armed */
 static uint32_t armed_ticks;   /* 0: it is not */
 
@@ -88,9 +90,10 @@ static uint32_t ticks_between(const struct reference *of, const struct sample *f
     return (to->reference - from->reference) & of->mask;
 }
 
+/* The first sample takes longer than any other, with caches cold or code untranslated, and is not used. */
 static bool wait_edge(const struct reference *of, struct sample *sample)
 {
-    uint32_t start = of->read(of);
+    uint32_t start = take_sample(of).reference;
 
     for (unsigned poll = 0; poll < EDGE_POLLS; poll++) {
         *sample = take_sample(of);
@@ -136,6 +139,7 @@ static bool measure(const struct reference *of)
     alarm_window = end.counter - start.counter;
     frequency_hz = multiply_divide(alarm_window, of->frequency_hz, ticks_between(of, &start, &end));
     alarm_ratio = multiply_divide(start.alarm - end.alarm, UINT64_C(1) << 32, alarm_window);
+    alarm_error = multiply_divide((start.uncertain + end.uncertain) / 2, UINT64_C(1) << 32, alarm_window);
     return believable(frequency_hz);
 }
 
@@ -241,17 +245,20 @@ static void improve_alarm(uint64_t now)
     if (difference <= alarm_ratio / 16) {
         alarm_ratio = ratio;
         alarm_window = ran;
+        alarm_error = multiply_divide(uncertain, UINT64_C(1) << 32, ran);
     }
 }
 
-/* While the ratio is only known from boot's short window, alarms rather come a little early. */
+/* What is early is armed again, what is late stays late: an alarm that could be noticeably late comes early. */
 static uint32_t alarm_ticks(uint64_t counter_ticks)
 {
-    unsigned __int128 ticks = ((unsigned __int128)counter_ticks * alarm_ratio >> 32) + 1;
+    uint64_t late = (uint64_t)((unsigned __int128)counter_ticks * alarm_error >> 32);
 
-    if (ticks > UINT32_MAX)
-        return UINT32_MAX;
-    return (uint32_t)(alarm_window < frequency_hz / 100 ? ticks - ticks / 1024 : ticks);
+    if (late > frequency_hz / LATE_FRACTION)
+        counter_ticks -= late < counter_ticks / 2 ? late : counter_ticks / 2;
+
+    unsigned __int128 ticks = ((unsigned __int128)counter_ticks * alarm_ratio >> 32) + 1;
+    return ticks > UINT32_MAX ? UINT32_MAX : (uint32_t)ticks;
 }
 
 void timer_arm(uint64_t counter_deadline)
