@@ -26,6 +26,13 @@ static void add_status(struct virtio_device *virtio, uint8_t bit)
 
 /* ---- Reset ------------------------------------------------------------------------------------------ */
 
+static bool is_revoked(struct virtio_device *virtio)
+{
+    struct register_window again;
+
+    return device_window_open(virtio->device, virtio->common.index, &again) == STATUS_REVOKED;
+}
+
 enum status virtio_reset(struct virtio_device *virtio)
 {
     uint64_t deadline = clock_now() + RESET_DEADLINE;
@@ -37,6 +44,8 @@ enum status virtio_reset(struct virtio_device *virtio)
     virtio->transport->set_status(virtio, 0);
     while ((status = virtio->transport->status(virtio)) != 0) { /* [§4.1.4.3.2, §4.2.2.2] */
         uint64_t now = clock_now();
+        if (status == VIRTIO_STATUS_GONE && is_revoked(virtio))
+            return STATUS_REVOKED;
         if (now >= deadline) {
             virtio->stuck = true;
             log_warn(name_of(virtio),

@@ -80,7 +80,8 @@ enum status virtio_go(struct virtio_device *virtio);
 
 /* Resets, reads back until 0 or the deadline (1 s). STATUS_TIMED_OUT means that the device may still use its
  * memory: `stuck` is set, virtqueue_close keeps the rings, and the driver must keep what it allocated and
- * lent (no dma_free, no dma_return): whoever ends the epoch puts it into quarantine. */
+ * lent (no dma_free, no dma_return): whoever ends the epoch puts it into quarantine. STATUS_REVOKED: the epoch
+ * has ended, the device is the home's to stop, and the driver gives everything back as usual. */
 enum status virtio_reset(struct virtio_device *virtio);
 
 /*
@@ -155,8 +156,11 @@ bool virtqueue_broken(const struct virtqueue *queue);
 bool virtqueue_arm(struct virtqueue *queue);
 void virtqueue_disarm(struct virtqueue *queue);
 
-/* Waits until there is a completion to take (true) or the deadline (false; also when broken). Looks now and
- * then, and rings again, even if the device forgets its interrupt or its notification. */
+/*
+ * Waits until there is a completion to take (true) or the deadline (false; also when broken). Looks now and then,
+ * and rings again, even if the device forgets its interrupt or its notification. Events of the queue's interrupt
+ * index are consumed: whoever shares the index with other queues or the configuration looks at those afterwards.
+ */
 bool virtqueue_wait(struct virtqueue *queue, uint64_t deadline_ns);
 
 /* After a reset: gives back the tokens still in flight or not yet submitted, one a call, each once. */

@@ -47,6 +47,7 @@ struct virtqueue {
     uint16_t added;     /* available index, with what is not visible yet */
     uint16_t published; /* available index as the device may see it */
     uint16_t seen;      /* used index up to which all was taken */
+    uint16_t interrupt; /* index */
     bool event_index, indirect, broken;
     uint32_t lies;   /* lengths that the device made up */
     uint16_t *heads; /* of what was added and not submitted yet, in order */
@@ -165,6 +166,7 @@ enum status virtqueue_open(struct virtqueue **out, struct virtio_device *virtio,
                                                      });
     if (status != STATUS_OK)
         goto destroy;
+    queue->interrupt = vector;
     virtio->queue_events |= 1u << vector;
     *out = queue;
     return STATUS_OK;
@@ -439,11 +441,11 @@ bool virtqueue_wait(struct virtqueue *queue, uint64_t deadline_ns)
         uint64_t now = clock_now();
         if (queue->broken || now >= deadline_ns)
             return false;
-        uint32_t events = driver_wait(virtio->device, virtio->events,
+        uint32_t events = driver_wait(virtio->device, 1u << queue->interrupt,
                                       deadline_ns - now < WAIT_SLICE ? deadline_ns : now + WAIT_SLICE);
-        if (events != 0)
-            virtio_cause(virtio, events);
-        else if (queue->published != queue->seen)
+        if (events != 0 && virtio_cause(virtio, events) == VIRTIO_CAUSE_BROKEN)
+            return false;
+        if (events == 0 && queue->published != queue->seen)
             queue_notify(&queue->memory, queue->index); /* in case the device did not say that it sleeps */
     }
     return true;

@@ -205,16 +205,28 @@ static device_address take_addresses(struct device *device, uint64_t size, uint6
     return address;
 }
 
-static uint8_t *reach(struct device *device, device_address address, size_t size, uint8_t rights, const char *verb)
+static uint8_t *granted(const struct device *device, device_address address, size_t size, uint8_t rights)
 {
     size_t at = find_grant(device, address);
 
-    if (at < device->grant_count) {
-        const struct grant *grant = &device->grants[at];
-        if (address >= grant->address && size <= grant->size - (address - grant->address) &&
-            (grant->rights & rights) != 0)
-            return grant->bytes + (address - grant->address);
-    }
+    if (at == device->grant_count)
+        return NULL;
+    const struct grant *grant = &device->grants[at];
+    bool inside = address >= grant->address && size <= grant->size - (address - grant->address);
+    return inside && (grant->rights & rights) != 0 ? grant->bytes + (address - grant->address) : NULL;
+}
+
+bool home_dma_reachable(struct device *device, device_address address, size_t size, bool write)
+{
+    return granted(device, address, size, write ? DEVICE_WRITES : DEVICE_READS) != NULL;
+}
+
+static uint8_t *reach(struct device *device, device_address address, size_t size, uint8_t rights, const char *verb)
+{
+    uint8_t *bytes = granted(device, address, size, rights);
+
+    if (bytes != NULL)
+        return bytes;
     if (device->account.refused++ == 0)
         snprintf(home.refused_text, sizeof home.refused_text, "%s: may not %s %zu bytes at 0x%llx", device->name, verb,
                  size, (unsigned long long)address);

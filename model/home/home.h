@@ -73,6 +73,9 @@ bool home_dma_write(struct device *device, device_address to, const void *from, 
 /* As home_dma_write, but a device that no hardware confines: any granted range, whatever its direction. */
 bool home_dma_scribble(struct device *device, device_address to, const void *from, size_t size);
 
+/* Would the access be granted? Counts nothing. */
+bool home_dma_reachable(struct device *device, device_address address, size_t size, bool write);
+
 /* By message: raises event `index` if the driver has it open. By line: sets the level of the wire. */
 void home_interrupt(struct device *device, unsigned index);
 void home_line(struct device *device, bool level);

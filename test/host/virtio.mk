@@ -1,0 +1,9 @@
+# virtio: transports, the split ring, and devices that lie. The class drivers have their own files.
+
+VIRTIO_CORE  := driver/virtio/virtio.c driver/virtio/transport_pci.c driver/virtio/transport_mmio.c \
+                driver/virtio/virtqueue.c
+VIRTIO_MODEL := model/home/home.c model/virtio_device.c model/virtio_registers.c
+VIRTIO_ECHO  := test/host/support/virtio_echo.c
+
+HOST_TESTS += virtio_transport
+virtio_transport_SOURCES := $(VIRTIO_CORE) $(VIRTIO_MODEL) $(VIRTIO_ECHO)
