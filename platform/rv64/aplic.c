@@ -99,8 +99,10 @@ static bool prepare_direct(const struct machine *machine, const struct machine_a
     }
     aplics[index].hart_index = number;
     aplics[index].hart = vm_map_device(described->base + place, HART_STRIDE);
-    if (aplics[index].hart == NULL)
+    if (aplics[index].hart == NULL || !device_answers(aplics[index].hart, sizeof(uint32_t))) {
+        log_warn("aplic", "the registers at 0x%llx cannot be reached", (unsigned long long)(described->base + place));
         return false;
+    }
     aplics[index].routes = malloc(described->source_count + 1);
     if (aplics[index].routes == NULL) {
         log_error("aplic", "no memory for the routes of %u sources", described->source_count);
@@ -115,7 +117,7 @@ static bool aplic_init(const struct machine *machine, uint32_t index, uint32_t c
     const struct machine_aplic *described = &machine->aplics[index];
     uint32_t mode = described->messages ? DOMAIN_MESSAGES : 0, count = described->source_count;
 
-    if (count == 0 || count > MAX_SOURCES) {
+    if (count == 0 || count > MAX_SOURCES || described->base % PAGE_SIZE != 0) {
         log_warn("aplic", "the one at 0x%llx is said to have %u sources; it is not used",
                  (unsigned long long)described->base, count);
         return false;
@@ -123,8 +125,8 @@ static bool aplic_init(const struct machine *machine, uint32_t index, uint32_t c
     if (!(described->messages ? prepare_messages(described, index) : prepare_direct(machine, described, index, cpu)))
         return false;
     aplics[index].registers = vm_map_device(described->base, HARTS);
-    if (aplics[index].registers == NULL) {
-        log_warn("aplic", "the registers at 0x%llx cannot be mapped", (unsigned long long)described->base);
+    if (aplics[index].registers == NULL || !device_answers(aplics[index].registers, sizeof(uint32_t))) {
+        log_warn("aplic", "the registers at 0x%llx cannot be reached", (unsigned long long)described->base);
         return false;
     }
     aplics[index].source_count = count;

@@ -32,6 +32,9 @@ struct wire_controller {
 };
 extern const struct wire_controller plic, aplic;
 
+/* trap.c: see local.h */
+bool device_answers(const volatile void *address, unsigned width);
+
 /* An APLIC's message has come and its handler has run: a level that is still asserted is sent again. */
 void aplic_message_handled(uint32_t index, uint32_t source);
 

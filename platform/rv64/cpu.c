@@ -145,16 +145,11 @@ enum {
 
 static void write_power_register(const struct machine_register *power, uint32_t value)
 {
-    volatile void *address = power->space == ADDRESS_MEMORY ? vm_map_device(power->address, sizeof value) : NULL;
+    unsigned width = power->access_bytes == 1 || power->access_bytes == 2 ? power->access_bytes : sizeof value;
+    volatile void *address = power->space == ADDRESS_MEMORY ? vm_map_device(power->address, width) : NULL;
 
-    if (address == NULL)
+    if (address == NULL || !device_try_write(address, width, value))
         return;
-    if (power->access_bytes == 1)
-        *(volatile uint8_t *)address = (uint8_t)value;
-    else if (power->access_bytes == 2)
-        *(volatile uint16_t *)address = (uint16_t)value;
-    else
-        *(volatile uint32_t *)address = value;
     for (unsigned poll = 0; poll < POWER_POLLS; poll++)
         cpu_relax();
 }

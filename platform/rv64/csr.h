@@ -56,25 +56,27 @@
         csr_value_;                                                                                                    \
     })
 
-/* As csr_swap, for a register that this CPU may not have: stores what was there in *read and gives true, or
- * gives false when the instruction trapped. trap.c looks traps up in .fixups and skips the instruction. */
-#define csr_try_swap(name, written, read)                                                                              \
+/* Runs one instruction, which may use %0 (`value`) and %2 (`input`); true when it did not trap. trap.c looks
+ * traps up in .fixups and skips the instruction. */
+#define try_instruction(instruction, value, input)                                                                     \
     ({                                                                                                                 \
-        uint64_t csr_value_ = 0, csr_good_;                                                                            \
+        uint64_t try_good_;                                                                                            \
         __asm__ volatile("li %1, 0\n"                                                                                  \
-                         "1: csrrw %0, " CSR_TEXT(name) ", %2\n"                                                       \
-                                                        "li %1, 1\n"                                                   \
-                                                        "2:\n"                                                         \
-                                                        ".pushsection .fixups, \"a\"\n"                                \
-                                                        ".balign 8\n"                                                  \
-                                                        ".dword 1b, 2b\n"                                              \
-                                                        ".popsection\n"                                                \
-                         : "+&r"(csr_value_), "=&r"(csr_good_)                                                         \
-                         : "r"((uint64_t)(written))                                                                    \
+                         "1: " instruction "\n"                                                                        \
+                         "li %1, 1\n"                                                                                  \
+                         "2:\n"                                                                                        \
+                         ".pushsection .fixups, \"a\"\n"                                                               \
+                         ".balign 8\n"                                                                                 \
+                         ".dword 1b, 2b\n"                                                                             \
+                         ".popsection\n"                                                                               \
+                         : "+&r"(value), "=&r"(try_good_)                                                              \
+                         : "r"((uint64_t)(input))                                                                      \
                          : "memory");                                                                                  \
-        *(read) = csr_value_;                                                                                          \
-        csr_good_ != 0;                                                                                                \
+        try_good_ != 0;                                                                                                \
     })
+
+/* As csr_swap, for a register that this CPU may not have: false when the instruction trapped. */
+#define csr_try_swap(name, written, read) try_instruction("csrrw %0, " CSR_TEXT(name) ", %2", *(read), written)
 
 #endif
 #endif

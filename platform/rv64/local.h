@@ -24,11 +24,16 @@ extern char trap_entry[], trap_emergency_bottom[], trap_emergency_top[];
  * that was in use has no room. */
 void trap_handle(struct trap_frame *frame, bool overflow);
 
+/* trap.c: a register of 1, 2 or 4 bytes at a place that firmware names; false when nothing answers there, which
+ * on rv64 is an access fault. */
+bool device_answers(const volatile void *address, unsigned width);
+bool device_try_write(volatile void *address, unsigned width, uint32_t value);
+
 /* timer.c, interrupt.c: the interrupt of that name has arrived */
 void timer_interrupt(void);
 void controller_interrupt(void);
 
-/* timer.c: "Sstc" when it is in use */
+/* timer.c: whether stimecmp is in use */
 bool timer_has_sstc(void);
 
 #endif

@@ -51,15 +51,17 @@ static bool map(const struct machine_plic *described, uint32_t index, uint32_t c
 {
     uint64_t place = CONTEXT + (uint64_t)context * CONTEXT_STRIDE;
 
-    if (context > MAX_CONTEXT || (described->size != 0 && place + CONTEXT_STRIDE > described->size)) {
+    if (context > MAX_CONTEXT || (described->size != 0 && place + CONTEXT_STRIDE > described->size) ||
+        described->base % PAGE_SIZE != 0) {
         log_warn("plic", "context %u lies outside the registers at 0x%llx", context,
                  (unsigned long long)described->base);
         return false;
     }
     volatile uint8_t *registers = vm_map_device(described->base, ENABLE + (uint64_t)(context + 1) * ENABLE_STRIDE);
     plics[index].context = vm_map_device(described->base + place, CONTEXT_STRIDE);
-    if (registers == NULL || plics[index].context == NULL) {
-        log_warn("plic", "the registers at 0x%llx cannot be mapped", (unsigned long long)described->base);
+    if (registers == NULL || plics[index].context == NULL || !device_answers(registers, sizeof(uint32_t)) ||
+        !device_answers(plics[index].context, sizeof(uint32_t))) {
+        log_warn("plic", "the registers at 0x%llx cannot be reached", (unsigned long long)described->base);
         return false;
     }
     plics[index].priority = (volatile uint32_t *)(registers + PRIORITY);

@@ -1,6 +1,7 @@
 /*
  * serial.c: the firmware's console until the machine is known, then a 16550 in memory (`-serial stdio`).
  */
+#include "local.h"
 #include "sbi.h"
 
 #include <lib/log.h>
@@ -70,7 +71,7 @@ static bool take(const struct machine_uart *candidate)
         .shift = shift,
         .width = width,
     };
-    if (found.base == 0 || !ns16550_present(&found)) {
+    if (found.base == 0 || !device_answers((const volatile void *)found.base, width) || !ns16550_present(&found)) {
         log_warn("serial", "nothing answers like an ns16550 at 0x%llx",
                  (unsigned long long)candidate->registers.address);
         return false;

@@ -61,6 +61,28 @@ static bool fix_up(struct trap_frame *frame)
     return false;
 }
 
+bool device_answers(const volatile void *address, unsigned width)
+{
+    uint64_t value = 0;
+
+    if (width == 4)
+        return try_instruction("lw %0, 0(%2)", value, address);
+    if (width == 2)
+        return try_instruction("lh %0, 0(%2)", value, address);
+    return try_instruction("lb %0, 0(%2)", value, address);
+}
+
+bool device_try_write(volatile void *address, unsigned width, uint32_t value)
+{
+    uint64_t stored = value;
+
+    if (width == 4)
+        return try_instruction("sw %0, 0(%2)", stored, address);
+    if (width == 2)
+        return try_instruction("sh %0, 0(%2)", stored, address);
+    return try_instruction("sb %0, 0(%2)", stored, address);
+}
+
 static const char *exception_name(uint64_t cause)
 {
     const char *name = cause < EXCEPTION_COUNT ? exception_names[cause] : NULL;

@@ -30,6 +30,15 @@ volatile void *vm_map_device(uint64_t physical, uint64_t size)
     return registers + (physical - registers_base);
 }
 
+static bool answers;
+
+bool device_answers(const volatile void *address, unsigned width)
+{
+    (void)address;
+    (void)width;
+    return answers;
+}
+
 static uint32_t *at(uint32_t offset)
 {
     return (uint32_t *)(registers + offset);
@@ -74,6 +83,7 @@ static int set_up(void **state)
     memset(&machine, 0, sizeof machine);
     memset(dispatched, 0, sizeof dispatched);
     spurious = 0;
+    answers = true;
     has_imsic = false;
     registers = calloc(1, REGISTERS_SIZE);
     memset(registers, 0xee, 0x3000);
@@ -183,6 +193,15 @@ static void plic_described_badly(void **state)
     machine.contexts[3].number = UINT32_MAX;
     assert_false(plic.init(&machine, 0, 0));
 
+    machine.contexts[3].number = 3;
+    machine.plics[0].base++;
+    assert_false(plic.init(&machine, 0, 0));
+    machine.plics[0].base--;
+    answers = false;
+    assert_false(plic.init(&machine, 0, 0));
+    assert_true(host_log_has("cannot be reached"));
+    answers = true;
+
     machine.contexts[3].supervisor = false;
     assert_false(plic.init(&machine, 0, 0));
     assert_true(host_log_has("no context for the boot hart's supervisor mode"));
@@ -281,6 +300,11 @@ static void aplic_described_badly(void **state)
     machine.aplics[0].source_count = 0;
     assert_false(aplic.init(&machine, 0, 0));
     machine.aplics[0].source_count = 96;
+
+    answers = false;
+    assert_false(aplic.init(&machine, 0, 0));
+    assert_true(host_log_has("cannot be reached"));
+    answers = true;
 
     machine.contexts[3].number = (0x8000 - 0x4000) / 32; /* just behind the end */
     assert_false(aplic.init(&machine, 0, 0));
