@@ -81,7 +81,7 @@ static uint64_t translation_control(void)
 
     if (physical_bits > TCR_IPS_48_BITS)
         physical_bits = TCR_IPS_48_BITS;
-    return TCR_SIZES | TCR_LOWER_WALKS | TCR_UPPER_WALKS | (uint64_t)TCR_UPPER_4KIB | physical_bits << TCR_IPS_SHIFT;
+    return TCR_SIZES | TCR_LOWER_WALKS | TCR_UPPER_WALKS | TCR_UPPER_4KIB | physical_bits << TCR_IPS_SHIFT;
 }
 
 void boot_early(uint64_t tree, uint64_t counter, uint64_t level)

@@ -25,7 +25,7 @@
 #define TCR_LOWER_OFF   (1 << 7)
 #define TCR_LOWER_WALKS (1 << 8 | 1 << 10 | 3 << 12)
 #define TCR_UPPER_WALKS (1 << 24 | 1 << 26 | 3 << 28)
-#define TCR_UPPER_4KIB  (2 << 30)
+#define TCR_UPPER_4KIB  0x80000000
 #define TCR_IPS_SHIFT   32
 #define TCR_IPS_48_BITS 5
 
