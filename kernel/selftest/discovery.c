@@ -22,7 +22,8 @@ static void report_write(struct printer *printer, const char *text, size_t lengt
     for (size_t i = 0; i < length; i++)
         if (text[i] == '\n') {
             report->line[report->length] = '\0';
-            log_info("discovery", "%s", report->line);
+            if (report->length != 0)
+                log_info("discovery", "%s", report->line);
             report->length = 0;
         } else if (report->length < sizeof report->line - 1) {
             report->line[report->length++] = text[i];
@@ -43,8 +44,6 @@ static const char *contradiction(void)
         return "less than 16 MiB of memory is usable";
     if (machine.cpu_count == 0)
         return "no CPU was found";
-    if (machine.uart_count == 0)
-        return "no serial port was found";
     if (machine.io_apic_count == 0 && machine.gic.version == 0 && machine.plic_count == 0 && machine.aplic_count == 0)
         return "no interrupt controller was found";
     return NULL;
