@@ -86,14 +86,15 @@ bool controller_has_messages(void)
 
 void controller_report(struct printer *printer)
 {
-    if (imsic_present())
-        print(printer, "controller: IMSIC, messages to 0x%llx\n", (unsigned long long)imsic_address());
     for (uint32_t i = 0; i < controller_count; i++) {
         const struct wires *it = &controllers[i];
-        print(printer, "controller: %s at 0x%llx, lines %u to %u%s\n", it->operations == &plic ? "PLIC" : "APLIC",
-              (unsigned long long)it->base, it->first_line + 1, it->first_line + it->source_count,
+        print(printer, "%s: lines %u to %u, at 0x%llx%s\n", it->operations == &plic ? "plic" : "aplic",
+              it->first_line + 1, it->first_line + it->source_count, (unsigned long long)it->base,
               it->messages ? ", by message" : "");
     }
+    if (imsic_present())
+        print(printer, "imsic: messages to 0x%llx\n", (unsigned long long)imsic_address());
+    print(printer, "messages: %s\n", imsic_present() ? "msi and msi-x" : "none");
 }
 
 /* ---- Routes ----------------------------------------------------------------------------------------- */

@@ -94,15 +94,15 @@ bool serial_init(const struct machine *machine)
 
 void serial_report(struct printer *printer)
 {
-    if (output == OUTPUT_NONE)
-        print(printer, "serial: none\n");
-    else if (output == OUTPUT_FIRMWARE)
-        print(printer, "serial: the firmware's console\n");
-    else if (uart.line.line == MACHINE_NO_LINE)
-        print(printer, "serial: ns16550 at 0x%llx, no line\n", (unsigned long long)uart.registers.address);
+    if (output != OUTPUT_UART) {
+        print(printer, "serial: %s\n", output == OUTPUT_FIRMWARE ? "the firmware's console, polled" : "none");
+        return;
+    }
+    print(printer, "serial: 16550 at address 0x%llx, ", (unsigned long long)uart.registers.address);
+    if (uart.line.line != MACHINE_NO_LINE)
+        print(printer, "line %u\n", uart.line.line);
     else
-        print(printer, "serial: ns16550 at 0x%llx, line %u\n", (unsigned long long)uart.registers.address,
-              uart.line.line);
+        print(printer, "polled\n");
 }
 
 /* ---- Output ----------------------------------------------------------------------------------------- */

@@ -179,9 +179,9 @@ void trap_report(const struct trap_frame *frame, struct printer *printer)
                                       "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"};
 
     for (unsigned i = 0; i < 31; i++)
-        print(printer, "%-4s%016llx%s", names[i], (unsigned long long)frame->x[i], i % 4 == 3 ? "\n" : "  ");
-    print(printer, "pc  %016llx\n", (unsigned long long)frame->sepc);
-    print(printer, "sstatus %016llx  scause %016llx  stval %016llx\n", (unsigned long long)frame->sstatus,
+        print(printer, "  %-3s %016llx%s", names[i], (unsigned long long)frame->x[i], i % 3 == 2 ? "\n" : "");
+    print(printer, "  pc  %016llx\n", (unsigned long long)frame->sepc);
+    print(printer, "  sstatus %016llx  scause %016llx  stval %016llx\n", (unsigned long long)frame->sstatus,
           (unsigned long long)frame->scause, (unsigned long long)frame->stval);
 }
 
