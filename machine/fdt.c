@@ -348,14 +348,19 @@ uint32_t fdt_next_sibling(const struct fdt *fdt, uint32_t node)
 uint32_t fdt_find_child(const struct fdt *fdt, uint32_t node, const char *name, size_t length)
 {
     bool with_unit = memchr(name, '@', length) != NULL;
+    uint32_t loose = FDT_NO_NODE; /* "serial@1000" for "serial", until a "serial" comes */
 
     for (uint32_t child = fdt_first_child(fdt, node); child != FDT_NO_NODE; child = fdt_next_sibling(fdt, child)) {
         const char *its = fdt_node_name(fdt, child);
 
-        if (strncmp(its, name, length) == 0 && (its[length] == '\0' || (!with_unit && its[length] == '@')))
+        if (strncmp(its, name, length) != 0)
+            continue;
+        if (its[length] == '\0')
             return child;
+        if (its[length] == '@' && !with_unit && loose == FDT_NO_NODE)
+            loose = child;
     }
-    return FDT_NO_NODE;
+    return loose;
 }
 
 static size_t part_length(const char *path, size_t length)

@@ -165,7 +165,7 @@ enum status fw_cfg_open(struct fw_cfg *device, const struct fw_cfg_access *acces
 
 enum status fw_cfg_find(const struct fw_cfg *device, const char *name, struct fw_cfg_file *file)
 {
-    uint8_t count_bytes[4], entry[ENTRY_SIZE];
+    uint8_t count_bytes[4] = {0}, entry[ENTRY_SIZE];
     enum status status = read_key(device, KEY_DIRECTORY, 0, count_bytes, sizeof count_bytes);
     uint32_t count = load_be32(count_bytes);
 

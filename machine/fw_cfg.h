@@ -13,7 +13,7 @@
 enum {
     FW_CFG_PORT = 0x510, /* x64: where the registers begin among the ports */
     FW_CFG_NAME_SIZE = 56,
-    FW_CFG_MAX_FILES = 1024,
+    FW_CFG_MAX_FILES = 256,
 };
 
 struct fw_cfg_access {
