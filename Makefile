@@ -41,7 +41,7 @@ build/rooms/%/.made: Makefile
 include platform/$(ARCH)/arch.mk        # ARCH_CFLAGS, ARCH_LDFLAGS, QEMU, QEMU_ARGS
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Werror
-CFLAGS   := -std=c11 -ffreestanding -O2 -g -fpie -fvisibility=hidden -fno-omit-frame-pointer \
+CFLAGS   := -std=c11 -ffreestanding -Os -g -fpie -fvisibility=hidden -fno-omit-frame-pointer \
             -fno-stack-protector -fno-strict-aliasing -fno-common -fno-asynchronous-unwind-tables \
             -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)/= -MMD -MP $(WARNINGS) $(ARCH_CFLAGS)
 
