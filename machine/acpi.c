@@ -90,14 +90,14 @@ bool acpi_next(struct acpi_entries *entries, struct acpi_view *entry)
     struct acpi_view rest = acpi_part(entries->view, entries->offset, UINT32_MAX);
     uint32_t length = (uint32_t)acpi_get(rest, entries->length_at, entries->length_width);
     if (rest.length < entries->minimum || length < entries->minimum) {
-        machine_warn(entries->machine, WHO, "%s entry %u at 0x%x has length %u; the rest of the table is ignored",
-                     entries->table, index, entries->offset, length);
+        machine_malformed(entries->machine, WHO, "%s entry %u at 0x%x has length %u; the rest of the table is ignored",
+                          entries->table, index, entries->offset, length);
         return false;
     }
     if (length > rest.length) {
-        machine_warn(entries->machine, WHO,
-                     "%s entry %u at 0x%x has length %u and runs past the end of the table; it is dropped",
-                     entries->table, index, entries->offset, length);
+        machine_malformed(entries->machine, WHO,
+                          "%s entry %u at 0x%x has length %u and runs past the end of the table; it is dropped",
+                          entries->table, index, entries->offset, length);
         return false;
     }
     entries->index = index;
@@ -112,8 +112,8 @@ bool acpi_too_short(const struct acpi_entries *entries, struct acpi_view entry, 
 {
     if (entry.length >= needed)
         return false;
-    machine_warn(entries->machine, WHO, "%s entry %u at 0x%x (%s) has %u bytes but needs %u; it is skipped",
-                 entries->table, entries->index, entries->at, what, entry.length, needed);
+    machine_malformed(entries->machine, WHO, "%s entry %u at 0x%x (%s) has %u bytes but needs %u; it is skipped",
+                      entries->table, entries->index, entries->at, what, entry.length, needed);
     return true;
 }
 
@@ -279,16 +279,17 @@ static struct acpi_view open_table(struct machine *machine, const struct physica
         return none;
     }
     if (length < ACPI_HEADER_SIZE || length > TABLE_MAX_LENGTH) {
-        machine_warn(machine, WHO, "%s at 0x%llx has the impossible length %u; it is ignored", name,
-                     (unsigned long long)address, length);
+        machine_malformed(machine, WHO, "%s at 0x%llx has the impossible length %u; it is ignored", name,
+                          (unsigned long long)address, length);
         return none;
     }
     const uint8_t *bytes = memory->map(memory, address, length);
     if (bytes == NULL) {
-        machine_warn(machine, WHO, "%s at 0x%llx has length %u, which runs out of memory; it is ignored", name,
-                     (unsigned long long)address, length);
+        machine_malformed(machine, WHO, "%s at 0x%llx has length %u, which runs out of memory; it is ignored", name,
+                          (unsigned long long)address, length);
         return none;
     }
+    machine_add_memory(machine, address, length, MEMORY_ACPI_RECLAIM); /* firmware may have forgotten to say so */
     return (struct acpi_view){.bytes = bytes, .length = length};
 }
 
@@ -340,13 +341,13 @@ static void read_table(struct machine *machine, const struct physical_memory *me
     if (table.length == 0)
         return;
     if (table.length < tables[index].minimum) {
-        machine_warn(machine, WHO, "%s at 0x%llx has only %u bytes; it is ignored", tables[index].signature,
-                     (unsigned long long)address, table.length);
+        machine_malformed(machine, WHO, "%s at 0x%llx has only %u bytes; it is ignored", tables[index].signature,
+                          (unsigned long long)address, table.length);
         return;
     }
     if (sum(table.bytes, table.length) != 0)
-        machine_warn(machine, WHO, "%s at 0x%llx has a wrong checksum; it is used all the same",
-                     tables[index].signature, (unsigned long long)address);
+        machine_malformed(machine, WHO, "%s at 0x%llx has a wrong checksum; it is used all the same",
+                          tables[index].signature, (unsigned long long)address);
     tables[index].read(machine, table);
 }
 
@@ -358,8 +359,8 @@ static struct acpi_view open_root(struct machine *machine, const struct physical
     struct acpi_view root = open_table(machine, memory, address, signature);
 
     if (root.length != 0 && sum(root.bytes, root.length) != 0) {
-        machine_warn(machine, WHO, "%s at 0x%llx has a wrong checksum; it is not used", signature,
-                     (unsigned long long)address);
+        machine_malformed(machine, WHO, "%s at 0x%llx has a wrong checksum; it is not used", signature,
+                          (unsigned long long)address);
         root.length = 0;
     }
     return root;
@@ -378,8 +379,8 @@ static uint64_t xsdt_address(struct machine *machine, const struct physical_memo
     if (bytes == NULL || bytes[RSDP_REVISION] < 2)
         return 0;
     if (load_le32(bytes + RSDP_LENGTH) < RSDP_SIZE_2 || sum(bytes, RSDP_SIZE_2) != 0) {
-        machine_warn(machine, WHO, "RSDP at 0x%llx has a wrong extended checksum; its XSDT is not used",
-                     (unsigned long long)rsdp);
+        machine_malformed(machine, WHO, "RSDP at 0x%llx has a wrong extended checksum; its XSDT is not used",
+                          (unsigned long long)rsdp);
         return 0;
     }
     return load_le64(bytes + RSDP_XSDT);
@@ -393,7 +394,7 @@ enum status acpi_read(struct machine *machine, const struct physical_memory *mem
     unsigned width = 8;
 
     if (pointer == NULL || !rsdp_valid(pointer)) {
-        machine_warn(machine, WHO, "there is no valid RSDP at 0x%llx; ACPI is not used", (unsigned long long)rsdp);
+        machine_malformed(machine, WHO, "there is no valid RSDP at 0x%llx; ACPI is not used", (unsigned long long)rsdp);
         return STATUS_INVALID;
     }
     uint64_t xsdt = xsdt_address(machine, memory, rsdp), rsdt = load_le32(pointer + RSDP_RSDT);
@@ -404,8 +405,8 @@ enum status acpi_read(struct machine *machine, const struct physical_memory *mem
         width = 4;
     }
     if (root.length == 0) {
-        machine_warn(machine, WHO, "RSDP at 0x%llx leads to no usable root table; ACPI is not used",
-                     (unsigned long long)rsdp);
+        machine_malformed(machine, WHO, "RSDP at 0x%llx leads to no usable root table; ACPI is not used",
+                          (unsigned long long)rsdp);
         return STATUS_INVALID;
     }
     machine->has_acpi = true;
@@ -419,6 +420,8 @@ enum status acpi_read(struct machine *machine, const struct physical_memory *mem
     for (unsigned i = 0; i < TABLE_COUNT; i++)
         if (found[i] != 0)
             read_table(machine, memory, i, found[i]);
+    if (machine->local_apic != 0 && machine->uart_count == 0)
+        machine_add_pc_uart(machine);
     if (machine->power.dsdt != 0)
         find_sleep_type(&machine->power, open_table(machine, memory, machine->power.dsdt, "DSDT"));
     return STATUS_OK;

@@ -215,9 +215,9 @@ static void read_device_entries(struct machine *machine, struct machine_iommu *i
         uint16_t device = acpi_u16(entries, at + 1);
         size = device_entry_size(entries, at);
         if (size > entries.length - at) {
-            machine_warn(machine, WHO,
-                         "IVRS device entry of type 0x%x runs past its block; the rest of the block is ignored",
-                         acpi_u8(entries, at));
+            machine_malformed(machine, WHO,
+                              "IVRS device entry of type 0x%x runs past its block; the rest of the block is ignored",
+                              acpi_u8(entries, at));
             return;
         }
         switch (acpi_u8(entries, at)) {
@@ -411,7 +411,8 @@ void acpi_read_viot(struct machine *machine, struct acpi_view table)
     struct acpi_view node;
 
     if (walk.limit != 0 && (walk.offset < VIOT_FIXED_SIZE || walk.offset >= table.length)) {
-        machine_warn(machine, WHO, "VIOT places its nodes at 0x%x, outside of the table; it is ignored", walk.offset);
+        machine_malformed(machine, WHO, "VIOT places its nodes at 0x%x, outside of the table; it is ignored",
+                          walk.offset);
         return;
     }
     while (acpi_next(&walk, &node))

@@ -239,8 +239,9 @@ void acpi_read_gtdt(struct machine *machine, struct acpi_view table)
     uint64_t control = acpi_u64(table, GTDT_COUNTER_CONTROL);
     timer->counter_control = control == GTDT_NO_COUNTER_CONTROL ? 0 : control;
     if (walk.limit != 0 && (walk.offset < GTDT_HYPERVISOR + 8 || walk.offset >= table.length)) {
-        machine_warn(machine, WHO, "GTDT places its platform timers at 0x%x, outside of the table; they are ignored",
-                     walk.offset);
+        machine_malformed(machine, WHO,
+                          "GTDT places its platform timers at 0x%x, outside of the table; they are ignored",
+                          walk.offset);
         return;
     }
     while (acpi_next(&walk, &platform))

@@ -48,7 +48,7 @@ void acpi_read_mcfg(struct machine *machine, struct acpi_view table)
     uint32_t rest = (table.length - MCFG_ENTRIES) % MCFG_ENTRY_SIZE;
 
     if (rest != 0)
-        machine_warn(machine, WHO, "MCFG ends with %u bytes that are no entry; they are ignored", rest);
+        machine_malformed(machine, WHO, "MCFG ends with %u bytes that are no entry; they are ignored", rest);
     for (uint32_t at = MCFG_ENTRIES; table.length - at >= MCFG_ENTRY_SIZE; at += MCFG_ENTRY_SIZE)
         read_allocation(machine, acpi_part(table, at, MCFG_ENTRY_SIZE));
 }
@@ -106,7 +106,8 @@ static void add_smmu(struct machine *machine, struct acpi_view node, uint32_t of
     bool v3 = acpi_u8(node, NODE_TYPE) == TYPE_SMMUV3;
 
     if (node.length < (v3 ? SMMUV3_SIZE : SMMUV2_SIZE)) {
-        machine_warn(machine, WHO, "IORT node at 0x%x (SMMU) has only %u bytes; it is skipped", offset, node.length);
+        machine_malformed(machine, WHO, "IORT node at 0x%x (SMMU) has only %u bytes; it is skipped", offset,
+                          node.length);
         return;
     }
     struct machine_iommu *iommu =
@@ -146,8 +147,8 @@ static uint32_t map_count(struct machine *machine, struct acpi_view node)
     uint32_t room = offset >= NODE_HEADER && offset < node.length ? (node.length - offset) / MAP_SIZE : 0;
     room = room < NODE_MAX_MAPS ? room : NODE_MAX_MAPS;
     if (count > room)
-        machine_warn(machine, WHO, "IORT node of type %u has %u maps but room for %u; the rest is ignored",
-                     acpi_u8(node, NODE_TYPE), count, room);
+        machine_malformed(machine, WHO, "IORT node of type %u has %u maps but room for %u; the rest is ignored",
+                          acpi_u8(node, NODE_TYPE), count, room);
     return count < room ? count : room;
 }
 
@@ -272,7 +273,8 @@ void acpi_read_iort(struct machine *machine, struct acpi_view table)
     struct acpi_view node;
 
     if (walk.limit != 0 && (walk.offset < IORT_FIXED_SIZE || walk.offset >= table.length)) {
-        machine_warn(machine, WHO, "IORT places its nodes at 0x%x, outside of the table; it is ignored", walk.offset);
+        machine_malformed(machine, WHO, "IORT places its nodes at 0x%x, outside of the table; it is ignored",
+                          walk.offset);
         return;
     }
     while (acpi_next(&walk, &node))

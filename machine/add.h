@@ -12,9 +12,12 @@
 
 #include <vmos/machine.h>
 
-/* Names something wrong in what firmware says. After MACHINE_MAX_COMPLAINTS of them one sentence stands for
- * the rest: tables can hold a hundred thousand broken entries, and a serial port is slow. */
+/* Names something in what firmware says: `warn` where it is impossible or cannot be used, `malformed` (an error
+ * in the log) where the bytes break the rules of their own format. After MACHINE_MAX_COMPLAINTS of either one
+ * sentence stands for the rest: tables can hold a hundred thousand broken entries, and a serial port is slow. */
 enum { MACHINE_MAX_COMPLAINTS = 40 };
+void machine_malformed(struct machine *machine, const char *who, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void machine_warn(struct machine *machine, const char *who, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -47,6 +50,9 @@ bool machine_add_context(struct machine *machine, uint32_t cpu, uint32_t number,
 
 /* By address space and address; refuses address 0 in memory. New: kind UART_UNKNOWN, no line. */
 struct machine_uart *machine_add_uart(struct machine *machine, enum address_space space, uint64_t address);
+/* COM1 of a PC, where no table names a serial port: ports 0x3f8, IRQ 4. Whoever drives it looks whether it is
+ * there. */
+void machine_add_pc_uart(struct machine *machine);
 /* SPCR and DBG2 can name a PCI function instead; function: bus << 8 | devfn. */
 struct machine_uart *machine_add_uart_pci(struct machine *machine, uint16_t segment, uint16_t function);
 

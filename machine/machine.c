@@ -49,21 +49,37 @@ enum list { /* bits of machine.full */
 
 _Static_assert(LIST_COUNT <= 32, "machine.full has a bit for each list");
 
-void machine_warn(struct machine *machine, const char *who, const char *format, ...)
+static void complain(struct machine *machine, enum log_level level, const char *who, const char *format,
+                     va_list arguments)
 {
     char text[192];
-    va_list arguments;
 
-    if (++machine->complaints > MACHINE_MAX_COMPLAINTS) {
+    if (machine->complaints++ >= MACHINE_MAX_COMPLAINTS) {
         machine->complaints = MACHINE_MAX_COMPLAINTS + 1;
         return;
     }
-    va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    log_warn(who, "%s", text);
+    log_line(level, who, "%s", text);
     if (machine->complaints == MACHINE_MAX_COMPLAINTS)
         log_warn(who, "what firmware describes is wrong in many ways; further ones are not named");
+}
+
+void machine_warn(struct machine *machine, const char *who, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    complain(machine, LOG_WARN, who, format, arguments);
+    va_end(arguments);
+}
+
+void machine_malformed(struct machine *machine, const char *who, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    complain(machine, LOG_ERROR, who, format, arguments);
+    va_end(arguments);
 }
 
 static void say_full(struct machine *machine, enum list list, size_t limit)
@@ -311,6 +327,18 @@ struct machine_uart *machine_add_uart(struct machine *machine, enum address_spac
         added->registers.address = address;
     }
     return added;
+}
+
+void machine_add_pc_uart(struct machine *machine)
+{
+    struct machine_uart *uart = machine_add_uart(machine, ADDRESS_PORT, 0x3f8);
+
+    if (uart == NULL || uart->kind != UART_UNKNOWN)
+        return;
+    uart->kind = UART_NS16550;
+    uart->registers.access_bytes = 1;
+    uart->clock_hz = 1843200;
+    uart->line = (struct machine_line){.line = 4, .trigger = TRIGGER_EDGE, .polarity = POLARITY_HIGH};
 }
 
 struct machine_uart *machine_add_uart_pci(struct machine *machine, uint16_t segment, uint16_t function)

@@ -133,13 +133,13 @@ enum status pvh_read(struct machine *machine, const struct physical_memory *memo
 
     *rsdp = 0;
     if (info == NULL || load_le32(info + INFO_MAGIC) != INFO_MAGIC_VALUE) {
-        machine_warn(machine, WHO, "there is no start info at 0x%llx", (unsigned long long)start_info);
+        machine_malformed(machine, WHO, "there is no start info at 0x%llx", (unsigned long long)start_info);
         return STATUS_INVALID;
     }
     uint32_t size = load_le32(info + INFO_VERSION) >= 1 ? INFO_SIZE_1 : INFO_SIZE_0;
     info = memory->map(memory, start_info, size);
     if (info == NULL) {
-        machine_warn(machine, WHO, "the start info at 0x%llx is cut", (unsigned long long)start_info);
+        machine_malformed(machine, WHO, "the start info at 0x%llx is cut", (unsigned long long)start_info);
         return STATUS_INVALID;
     }
     uint64_t modules = load_le64(info + INFO_MODULES), command_line = load_le64(info + INFO_COMMAND_LINE);
@@ -155,5 +155,6 @@ enum status pvh_read(struct machine *machine, const struct physical_memory *memo
     if (command_line != 0)
         read_command_line(machine, memory, command_line);
     machine_add_memory(machine, start_info, size, MEMORY_TABLES);
+    machine_add_pc_uart(machine);
     return STATUS_OK;
 }
