@@ -273,10 +273,11 @@ void frames_add(uint64_t base, uint64_t size)
     }
 }
 
-uint64_t frames_allocate(unsigned order, uint64_t limit)
+/* A block that is split keeps its lower half, and with it the alignment of the whole. */
+uint64_t frames_allocate_aligned(unsigned order, unsigned alignment_order, uint64_t limit)
 {
-    unsigned found = 0;
-    uint64_t physical = order <= FRAME_MAX_ORDER ? find(order, limit, &found) : 0;
+    unsigned found = 0, least = order > alignment_order ? order : alignment_order;
+    uint64_t physical = least <= FRAME_MAX_ORDER ? find(least, limit, &found) : 0;
 
     if (physical == 0) {
         frames.counts.refused++;
@@ -295,6 +296,11 @@ uint64_t frames_allocate(unsigned order, uint64_t limit)
     if (used > frames.counts.peak_used)
         frames.counts.peak_used = used;
     return physical;
+}
+
+uint64_t frames_allocate(unsigned order, uint64_t limit)
+{
+    return frames_allocate_aligned(order, order, limit);
 }
 
 bool frames_free(uint64_t physical, unsigned order)

@@ -26,6 +26,8 @@ void frames_add(uint64_t base, uint64_t size); /* hands usable memory over, whol
 /* Physical address of 2^order contiguous frames, aligned to their size, all below `limit` (0: anywhere);
  * 0 when there are none. Contents are undefined. */
 uint64_t frames_allocate(unsigned order, uint64_t limit);
+/* The same, aligned to 2^alignment_order frames if that is more. */
+uint64_t frames_allocate_aligned(unsigned order, unsigned alignment_order, uint64_t limit);
 /* Reports, and refuses, what was not allocated with this order (double free, wrong order, foreign). */
 bool frames_free(uint64_t physical, unsigned order);
 void frames_count(struct frame_counts *counts);

@@ -314,7 +314,12 @@ volatile void *vm_map_device(uint64_t physical, uint64_t size)
 
 void *pages_allocate(unsigned order)
 {
-    uint64_t physical = frames_allocate(order, 0);
+    return pages_allocate_aligned(order, order);
+}
+
+void *pages_allocate_aligned(unsigned order, unsigned alignment_order)
+{
+    uint64_t physical = frames_allocate_aligned(order, alignment_order, 0);
 
     return physical == 0 ? NULL : memset(physical_to_virtual(physical), 0, PAGE_SIZE << order);
 }
