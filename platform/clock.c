@@ -74,8 +74,9 @@ static uint64_t scale_to_counter(const struct clock_scale *scale, uint64_t time_
     uint64_t wanted = time_ns > scale->base_ns ? time_ns - scale->base_ns : 0;
     uint64_t ticks = multiply_shift(wanted, scale->ticks_per_nanosecond);
 
-    /* Rounding has made it too few, never too many; each turn mends all but a billionth of what is missing. */
-    for (unsigned turn = 0; turn < 4; turn++) {
+    /* Rounding has made it too few, never too many. Each turn mends all but a billionth of what is missing; with
+     * a counter as slow as 1 Hz all but a fourteenth. */
+    for (unsigned turn = 0; turn < 20; turn++) {
         uint64_t reached = multiply_shift(ticks, scale->nanoseconds_per_tick);
         if (reached >= wanted || ticks >= UINT64_MAX / 2)
             break;
