@@ -17,14 +17,8 @@ enum { /* PSTATE.DAIF as DAIF holds it, and as MSR DAIFSet takes it */
        DAIF_INTERRUPT = 1 << 7,
 };
 
-enum { /* fields of identification registers by their low bit [Arm ARM DDI 0487 §D17.2] */
-       ISAR0_ATOMIC = 20,
-       ISAR0_RNDR = 60,
-       MMFR1_PAN = 20,
-       PFR0_GIC = 24,
-       PFR0_SVE = 32,
-       PFR1_BTI = 0,
-};
+/* Fields of identification registers that are not 0 where there is the feature [Arm ARM DDI 0487 §D17.2]. */
+enum { ISAR0_ATOMIC = 20, ISAR0_RNDR = 60, MMFR1_PAN = 20, PFR0_GIC = 24, PFR0_SVE = 32, PFR1_BTI = 0 };
 
 struct cpu *cpu_local(void)
 {
@@ -156,24 +150,26 @@ void cpu_report(struct printer *printer)
     const struct {
         const char *name;
         bool present;
-    } unused[] = {
-        {"LSE atomics", system_field(system_read(id_aa64isar0_el1), ISAR0_ATOMIC) != 0},
-        {"SVE", system_field(pfr0, PFR0_SVE) != 0},
-        {"BTI", system_field(system_read(id_aa64pfr1_el1), PFR1_BTI) != 0},
+    } features[] = {
+        {"pan", has_pan()},
+        {"rndr", has_rndr()},
+        {"gic-registers", system_field(pfr0, PFR0_GIC) != 0},
+        {"lse", system_field(system_read(id_aa64isar0_el1), ISAR0_ATOMIC) != 0},
+        {"sve", system_field(pfr0, PFR0_SVE) != 0},
+        {"bti", system_field(system_read(id_aa64pfr1_el1), PFR1_BTI) != 0},
     };
 
-    print(printer, "model: %s (MIDR 0x%08llx), r%llup%llu\n", model_name(midr), (unsigned long long)midr,
-          (unsigned long long)(midr >> 20 & 15), (unsigned long long)(midr & 15));
+    print(printer, "model: %s, r%llup%llu (midr 0x%llx)\n", model_name(midr), (unsigned long long)(midr >> 20 & 15),
+          (unsigned long long)(midr & 15), (unsigned long long)midr);
     print(printer, "affinity: 0x%llx\n", (unsigned long long)(system_read(mpidr_el1) & UINT64_C(0xff00ffffff)));
-    print(printer, "in use: MMU, caches, WXN%s%s%s\n", has_pan() ? ", PAN" : "", has_rndr() ? ", RNDR" : "",
-          system_field(pfr0, PFR0_GIC) != 0 ? ", GIC system registers" : "");
-    print(printer, "absent:%s%s%s\n", has_pan() ? "" : " PAN", has_rndr() ? "" : " RNDR",
-          has_pan() && has_rndr() ? " nothing that vmos would use" : "");
-    print(printer, "present but not used:");
-    for (size_t i = 0; i < sizeof unused / sizeof unused[0]; i++)
-        if (unused[i].present)
-            print(printer, " %s,", unused[i].name);
-    print(printer, " floating point in the kernel\n");
+    print(printer, "protections on: wxn%s\n", has_pan() ? " pan" : "");
+    for (unsigned present = 2; present-- > 0;) {
+        print(printer, present != 0 ? "features:" : "absent:");
+        for (size_t i = 0; i < sizeof features / sizeof features[0]; i++)
+            if (features[i].present == (present != 0))
+                print(printer, " %s", features[i].name);
+        print(printer, "\n");
+    }
 }
 
 /* ---- The end ---------------------------------------------------------------------------------------- */

@@ -82,7 +82,7 @@ static void settle(uint32_t number)
 
 static void report(struct printer *printer)
 {
-    print(printer, "GIC CPU interface: 0x%llx\n", (unsigned long long)interface_physical);
+    print(printer, "gic cpu interface: 0x%llx\n", (unsigned long long)interface_physical);
 }
 
 const struct gic gicv2 = {

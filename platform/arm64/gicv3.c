@@ -209,7 +209,7 @@ static void settle(uint32_t number)
 
 static void report(struct printer *printer)
 {
-    print(printer, "GIC redistributor: 0x%llx, CPU 0x%llx\n", (unsigned long long)redistributor.physical,
+    print(printer, "gic redistributor: 0x%llx, cpu 0x%llx\n", (unsigned long long)redistributor.physical,
           (unsigned long long)self);
 }
 

@@ -46,13 +46,15 @@ void controller_init(const struct machine *machine)
 void controller_report(struct printer *printer)
 {
     if (gic == NULL) {
-        print(printer, "interrupt controller: none\n");
+        print(printer, "gic: none\n");
         return;
     }
-    print(printer, "interrupt controller: %s, %u lines\n", gic->name, gic_line_count);
+    print(printer, "gic: %s at 0x%llx, lines %u to %u\n", gic->name, (unsigned long long)machine_known->gic.distributor,
+          GIC_FIRST_PRIVATE, gic_line_count - 1);
     gic->report(printer);
     v2m_report(printer);
     its_report(printer);
+    print(printer, "messages: %s\n", controller_has_messages() ? "msi and msi-x" : "none");
 }
 
 /* ---- One line --------------------------------------------------------------------------------------- */

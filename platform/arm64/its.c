@@ -521,15 +521,15 @@ void its_report(struct printer *printer)
         const struct its *its = units;
         while (its != NULL && its->physical != machine_known->its[i].base)
             its = its->next;
-        print(printer, "ITS: 0x%llx, %s\n", (unsigned long long)machine_known->its[i].base,
+        print(printer, "its: 0x%llx, %s\n", (unsigned long long)machine_known->its[i].base,
               its == NULL   ? "not asked for yet"
               : its->broken ? "given up"
                             : "in use");
         if (its == NULL || its->broken)
             continue;
-        print(printer, "ITS tables: devices below 0x%x, %s, %u bits for vectors, %s\n", its->device_limit,
+        print(printer, "its tables: devices below 0x%x, %s, %u bits for vectors, %s\n", its->device_limit,
               its->indirect ? "two levels" : "one level", event_bits(its), its->coherent ? "cached" : "not cached");
         for (const struct its_device *device = its->devices; device != NULL; device = device->next)
-            print(printer, "ITS device: 0x%x, room for %u vectors\n", device->id, device->event_count);
+            print(printer, "its device: 0x%x, room for %u vectors\n", device->id, device->event_count);
     }
 }

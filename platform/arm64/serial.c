@@ -46,6 +46,7 @@ struct port {
 static const struct port *port; /* NULL: none */
 static struct machine_uart chosen;
 static void (*deliver)(uint8_t byte);
+static bool listening;
 
 /* ---- PL011 ------------------------------------------------------------------------------------------ */
 
@@ -238,13 +239,15 @@ bool serial_init(const struct machine *machine)
 
 void serial_report(struct printer *printer)
 {
-    if (port == NULL)
+    if (port == NULL) {
         print(printer, "serial: none\n");
-    else if (chosen.line.line == MACHINE_NO_LINE)
-        print(printer, "serial: %s at 0x%llx, polled\n", port->name, (unsigned long long)chosen.registers.address);
+        return;
+    }
+    print(printer, "serial: %s at address 0x%llx, ", port->name, (unsigned long long)chosen.registers.address);
+    if (listening)
+        print(printer, "line %u\n", chosen.line.line);
     else
-        print(printer, "serial: %s at 0x%llx, line %u\n", port->name, (unsigned long long)chosen.registers.address,
-              chosen.line.line);
+        print(printer, "polled\n");
 }
 
 bool serial_ready(void)
@@ -286,6 +289,7 @@ bool serial_listen(void (*received)(uint8_t byte))
         return false;
     port->listen();
     interrupt_unmask(route);
+    listening = true;
     return true;
 }
 

@@ -55,6 +55,9 @@ _Noreturn static void overflow(const struct trap_frame *frame)
     cpu->stack_guard = (uintptr_t)trap_stack_bottom - PAGE_SIZE;
     cpu->stack_top = (uintptr_t)trap_stack_top;
     syndrome_describe(frame->esr, frame->far, what, sizeof what);
+    if (frame->sp - overflowed_guard > PAGE_SIZE + FRAME_SIZE)
+        panic_at(frame, "the stack pointer 0x%llx lies outside the kernel stack (%s)", (unsigned long long)frame->sp,
+                 what);
     panic_at(frame, "the kernel stack has overflowed: sp 0x%llx, its guard page is at 0x%llx (%s)",
              (unsigned long long)frame->sp, (unsigned long long)overflowed_guard, what);
 }
@@ -87,9 +90,9 @@ void trap_handle(struct trap_frame *frame, uint64_t vector)
 void trap_report(const struct trap_frame *frame, struct printer *printer)
 {
     for (unsigned i = 0; i < 31; i++)
-        print(printer, "x%-2u %016llx%s", i, (unsigned long long)frame->x[i], i % 3 == 2 ? "\n" : "  ");
-    print(printer, "sp  %016llx\n", (unsigned long long)frame->sp);
-    print(printer, "pc  %016llx  spsr %08llx  esr %08llx  far %016llx\n", (unsigned long long)frame->elr,
+        print(printer, "  x%-2u %016llx%s", i, (unsigned long long)frame->x[i], i % 3 == 2 ? "\n" : "");
+    print(printer, "  sp  %016llx\n", (unsigned long long)frame->sp);
+    print(printer, "  pc  %016llx  spsr %08llx  esr %08llx  far %016llx\n", (unsigned long long)frame->elr,
           (unsigned long long)frame->spsr, (unsigned long long)frame->esr, (unsigned long long)frame->far);
 }
 

@@ -82,6 +82,6 @@ uint32_t v2m_allocate(uint32_t id, bool any, bool (*taken)(uint32_t line), struc
 void v2m_report(struct printer *printer)
 {
     for (uint32_t i = 0; i < frame_count; i++)
-        print(printer, "MSI frame: 0x%llx, lines %u to %u\n", (unsigned long long)frames[i].base, frames[i].first,
+        print(printer, "msi frame: 0x%llx, lines %u to %u\n", (unsigned long long)frames[i].base, frames[i].first,
               frames[i].first + frames[i].count - 1);
 }
