@@ -303,18 +303,23 @@ uint64_t frames_allocate(unsigned order, uint64_t limit)
     return frames_allocate_aligned(order, order, limit);
 }
 
+static bool refuse(uint64_t physical, unsigned order)
+{
+    const char *why = "no block of that size was allocated there";
+
+    if (physical < frames.base || physical >= frames.end)
+        why = "that is not memory that was handed out";
+    else if (bit(frames.begins, frame_at(physical)) && bit(frames.free, frame_at(physical)))
+        why = "it is free already";
+    log_error(WHO, "0x%llx was to be freed as a block of order %u, but %s; refused", (unsigned long long)physical,
+              order, why);
+    return false;
+}
+
 bool frames_free(uint64_t physical, unsigned order)
 {
-    if (order > FRAME_MAX_ORDER || !is_block(physical, order, false)) {
-        bool inside = physical >= frames.base && physical < frames.end;
-        log_error(WHO, "0x%llx was to be freed as %llu frames, but %s; refused", (unsigned long long)physical,
-                  1ULL << (order & 63),
-                  !inside ? "is not memory that was handed out"
-                  : bit(frames.begins, frame_at(physical)) && bit(frames.free, frame_at(physical))
-                      ? "is free already"
-                      : "no block of that size was allocated there");
-        return false;
-    }
+    if (order > FRAME_MAX_ORDER || !is_block(physical, order, false))
+        return refuse(physical, order);
     frames.counts.free += UINT64_C(1) << order;
     release(physical, order);
     return true;

@@ -49,16 +49,21 @@ void vm_take_memory(struct machine *machine);
 /* The enum mmu_access bits an address of the kernel is mapped with; false when it is not mapped. */
 bool vm_lookup(const void *address, unsigned *access);
 
-/* vm_map_device, pages_allocate, physical_to_virtual, virtual_to_physical: platform/mmu.h */
+/* vm_map_device, pages_allocate and _aligned, physical_to_virtual, virtual_to_physical: platform/mmu.h */
+
+/* As pages_allocate_aligned, but the contents are undefined. */
+void *pages_allocate_raw(unsigned order, unsigned alignment_order);
 void pages_free(void *pages, unsigned order);
 
 void memory_report(struct printer *printer); /* frames, heap, page tables: "key: value" lines */
 
-/* ---- heap.c: malloc, over pages_allocate; host-tested with its own page source ------------------ */
+/* ---- heap.c: malloc, over pages_allocate_raw; host-tested with its own page source --------------- */
 
 struct heap_counts {
     uint64_t bytes_in_use, blocks_in_use, pages, peak_bytes;
-    uint64_t failures, double_frees, corrupted;
+    uint64_t failures;     /* requests that could not be met */
+    uint64_t double_frees; /* refused: free already, or never a block */
+    uint64_t corrupted;    /* blocks found written to beyond their end, or after they were freed */
 };
 void heap_count(struct heap_counts *counts);
 bool heap_check(void); /* false and a log line when a free block's poison or a guard was overwritten */

@@ -317,11 +317,18 @@ void *pages_allocate(unsigned order)
     return pages_allocate_aligned(order, order);
 }
 
-void *pages_allocate_aligned(unsigned order, unsigned alignment_order)
+void *pages_allocate_raw(unsigned order, unsigned alignment_order)
 {
     uint64_t physical = frames_allocate_aligned(order, alignment_order, 0);
 
-    return physical == 0 ? NULL : memset(physical_to_virtual(physical), 0, PAGE_SIZE << order);
+    return physical != 0 ? physical_to_virtual(physical) : NULL;
+}
+
+void *pages_allocate_aligned(unsigned order, unsigned alignment_order)
+{
+    void *pages = pages_allocate_raw(order, alignment_order);
+
+    return pages != NULL ? memset(pages, 0, PAGE_SIZE << order) : NULL;
 }
 
 void pages_free(void *pages, unsigned order)
