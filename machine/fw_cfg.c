@@ -107,46 +107,46 @@ static enum status transfer(const struct fw_cfg_access *access, uint32_t control
 
 /* ---- Reading ------------------------------------------------------------------------------------------------- */
 
-static enum status read_by_dma(const struct fw_cfg_access *access, uint16_t key, uint32_t offset, uint8_t *to,
-                               uint32_t size)
+/* Goes on reading where the device is; `select` is the control word's key part the first time, then 0. */
+static enum status read_on(const struct fw_cfg *device, uint32_t select, void *to, uint32_t size)
 {
-    uint32_t select = (uint32_t)key << 16 | CONTROL_SELECT;
-    uint32_t room = access->work_size - CONTROL_SIZE;
+    const struct fw_cfg_access *access = device->access;
+    uint8_t *at = to;
 
-    if (offset != 0) {
-        enum status status = transfer(access, select | CONTROL_SKIP, offset);
-        if (status != STATUS_OK)
-            return status;
-        select = 0;
+    if (!device->dma) {
+        while (size-- != 0)
+            *at++ = data_byte(access);
+        return STATUS_OK;
     }
+    uint32_t room = access->work_size - CONTROL_SIZE;
     while (size != 0) {
         uint32_t part = size < room ? size : room;
         enum status status = transfer(access, select | CONTROL_READ, part);
         if (status != STATUS_OK)
             return status;
-        memcpy(to, access->work + CONTROL_SIZE, part);
-        to += part;
+        memcpy(at, access->work + CONTROL_SIZE, part);
+        at += part;
         size -= part;
-        select = 0; /* the device goes on where it was */
+        select = 0;
     }
     return STATUS_OK;
 }
 
-static void read_by_bytes(const struct fw_cfg_access *access, uint16_t key, uint32_t offset, uint8_t *to, uint32_t size)
-{
-    select_key(access, key);
-    while (offset-- != 0)
-        (void)data_byte(access);
-    while (size-- != 0)
-        *to++ = data_byte(access);
-}
-
 static enum status read_key(const struct fw_cfg *device, uint16_t key, uint32_t offset, void *to, uint32_t size)
 {
-    if (device->dma)
-        return read_by_dma(device->access, key, offset, to, size);
-    read_by_bytes(device->access, key, offset, to, size);
-    return STATUS_OK;
+    uint32_t select = (uint32_t)key << 16 | CONTROL_SELECT;
+
+    if (!device->dma) {
+        select_key(device->access, key);
+        while (offset-- != 0)
+            (void)data_byte(device->access);
+    } else if (offset != 0) {
+        enum status status = transfer(device->access, select | CONTROL_SKIP, offset);
+        if (status != STATUS_OK)
+            return status;
+        select = 0;
+    }
+    return read_on(device, select, to, size);
 }
 
 enum status fw_cfg_open(struct fw_cfg *device, const struct fw_cfg_access *access)
@@ -154,10 +154,10 @@ enum status fw_cfg_open(struct fw_cfg *device, const struct fw_cfg_access *acces
     uint8_t signature[4], features[4];
 
     *device = (struct fw_cfg){.access = access};
-    read_by_bytes(access, KEY_SIGNATURE, 0, signature, sizeof signature);
+    (void)read_key(device, KEY_SIGNATURE, 0, signature, sizeof signature); /* without DMA it cannot fail */
     if (memcmp(signature, "QEMU", sizeof signature) != 0)
         return STATUS_NOT_FOUND;
-    read_by_bytes(access, KEY_FEATURES, 0, features, sizeof features);
+    (void)read_key(device, KEY_FEATURES, 0, features, sizeof features);
     device->dma =
         (load_le32(features) & FEATURE_DMA) != 0 && access->work != NULL && access->work_size >= FW_CFG_LEAST_WORK;
     return STATUS_OK;
@@ -176,7 +176,7 @@ enum status fw_cfg_find(const struct fw_cfg *device, const char *name, struct fw
         count = FW_CFG_MAX_FILES;
     }
     for (uint32_t i = 0; i < count; i++) {
-        status = read_key(device, KEY_DIRECTORY, (uint32_t)sizeof count_bytes + i * ENTRY_SIZE, entry, sizeof entry);
+        status = read_on(device, 0, entry, sizeof entry);
         if (status != STATUS_OK)
             return status;
         entry[ENTRY_SIZE - 1] = '\0';
