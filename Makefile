@@ -22,7 +22,7 @@ B := build/$(ARCH)
 # A room is compiled with an include path that holds only what stands here, so that a forbidden
 # include does not compile. Arrows point down: kernel -> authority -> memory -> machine, platform -> lib.
 
-VIEW_lib       := lib vmos/abi.h
+VIEW_lib       := lib vmos/abi.h vmos/block.h
 VIEW_machine   := $(VIEW_lib) vmos/machine.h machine
 VIEW_platform  := $(VIEW_lib) vmos/machine.h platform
 VIEW_memory    := $(VIEW_platform) machine memory

@@ -58,7 +58,7 @@ struct device {
     uint32_t epoch;
     const struct driver *driver;
     void *driver_state;
-    bool running, failed;
+    bool running, failed, woken;
     unsigned starts;
 
     /* PCI, else function is NULL */

@@ -235,7 +235,7 @@ static void recover(struct device *device)
 bool devices_pending(void)
 {
     for (struct device *device = devices; device != NULL; device = device->next)
-        if (device->running && (device->failed || __atomic_load_n(&device->events, __ATOMIC_ACQUIRE) != 0))
+        if (device->running && (device->failed || device->woken || __atomic_load_n(&device->events, __ATOMIC_ACQUIRE) != 0))
             return true;
     return false;
 }
@@ -248,7 +248,8 @@ bool devices_dispatch(void)
         if (!device->running)
             continue;
         uint32_t events = __atomic_exchange_n(&device->events, 0, __ATOMIC_ACQ_REL);
-        if (events != 0) {
+        if (events != 0 || device->woken) {
+            device->woken = false;
             device->driver->handle(device->driver_state, events);
             any = true;
         }
@@ -287,6 +288,11 @@ size_t device_capability(const struct device *device, uint8_t identifier, unsign
         return length;
     }
     return 0;
+}
+
+void driver_wake(struct device *device)
+{
+    device->woken = true;
 }
 
 void device_fail(struct device *device, const char *format, ...)

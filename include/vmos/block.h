@@ -23,7 +23,8 @@ struct block_request {
     uint64_t first_block; /* in units of block_info.block_size */
     uint64_t block_count; /* 0 for a flush */
     const struct memory_ref *segments; /* total length is block_count * block_size; each a multiple of 4 bytes */
-    unsigned segment_count;            /* any number: the driver splits what the device cannot take at once */
+    unsigned segment_count;            /* any number: the driver splits what the device cannot take at once; only
+                                          a single block in more pieces than the device takes is unsupported */
     void (*done)(struct block_request *request); /* status is set; the request is the client's again */
     void *client;                                /* the client's own */
     enum status status;

@@ -195,6 +195,9 @@ uint64_t clock_now(void);
  */
 uint32_t driver_wait(struct device *device, uint32_t events, uint64_t deadline_ns);
 
+/* Has `handle` called soon with events 0, outside of whatever runs now: to complete what needs no device. */
+void driver_wake(struct device *device);
+
 /* ---- Life ------------------------------------------------------------------------------------ */
 
 struct driver_match {
