@@ -33,7 +33,8 @@ void model_complain(struct virtio_model *model, const char *format, ...)
 
 bool model_is_legacy(const struct virtio_model *model)
 {
-    return model->options.transport == VIRTIO_MODEL_MMIO_LEGACY || model->options.transport == VIRTIO_MODEL_PCI_LEGACY;
+    return model->options.transport == VIRTIO_MODEL_MMIO_LEGACY ||
+           model->options.transport == VIRTIO_MODEL_PCI_LEGACY || model->legacy_used;
 }
 
 uint64_t model_offered(const struct virtio_model *model)

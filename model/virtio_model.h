@@ -39,7 +39,7 @@ struct virtio_model {
     uint16_t config_vector, queue_select;
     uint32_t guest_page_size;
     bool gone;
-    bool modern_used; /* of a transitional device */
+    bool modern_used, legacy_used; /* which interface of a transitional device */
 
     struct model_queue queues[VIRTIO_MODEL_MAX_QUEUES];
     struct completion *completions;

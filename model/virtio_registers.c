@@ -573,6 +573,7 @@ void model_register_write(void *of, unsigned window, uint64_t offset, unsigned w
     } else {
         if (model->modern_used)
             model_complain(model, "a legacy register was written of a device that is used as a modern one");
+        model->legacy_used = true;
         legacy_write(model, offset, value);
     }
 }

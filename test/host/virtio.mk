@@ -5,6 +5,7 @@ VIRTIO_CORE  := driver/virtio/virtio.c driver/virtio/transport_pci.c driver/virt
 VIRTIO_MODEL := model/home/home.c model/virtio_device.c model/virtio_registers.c
 VIRTIO_ECHO  := test/host/support/virtio_echo.c
 
-HOST_TESTS += virtio_transport virtqueue
+HOST_TESTS += virtio_transport virtqueue virtio_hostile
 virtio_transport_SOURCES := $(VIRTIO_CORE) $(VIRTIO_MODEL) $(VIRTIO_ECHO)
 virtqueue_SOURCES        := $(VIRTIO_CORE) $(VIRTIO_MODEL) $(VIRTIO_ECHO)
+virtio_hostile_SOURCES   := $(VIRTIO_CORE) $(VIRTIO_MODEL) $(VIRTIO_ECHO)

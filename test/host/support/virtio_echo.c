@@ -110,6 +110,15 @@ static enum status lend(struct virtio_device *virtio, struct echo_request *reque
     return STATUS_OK;
 }
 
+/* What is small lies in one page, so that it is lent as one part. */
+static uint8_t *allocate(uint32_t size)
+{
+    void *bytes = NULL;
+
+    assert_int_equal(posix_memalign(&bytes, 64, size + 1u), 0);
+    return bytes;
+}
+
 enum status echo_add(struct virtio_device *virtio, struct virtqueue *queue, struct echo_request *request,
                      uint32_t out_size, uint32_t in_size)
 {
@@ -117,8 +126,8 @@ enum status echo_add(struct virtio_device *virtio, struct virtqueue *queue, stru
     unsigned out = 0, in = 0;
 
     *request = (struct echo_request){.out_size = out_size, .in_size = in_size};
-    request->out = malloc(out_size + 1u);
-    request->in = malloc(in_size + 1u);
+    request->out = allocate(out_size);
+    request->in = allocate(in_size);
     memset(request->in, 0, in_size);
     for (uint32_t i = 0; i < out_size; i++)
         request->out[i] = (uint8_t)home_random();
