@@ -318,8 +318,11 @@ static struct fdt_landmark *inherited_parent(struct fdt_reader *reader)
     for (uint32_t level = reader->depth;; level--) {
         const struct fdt_level *at = &reader->levels[level];
 
-        if (level != reader->depth && at->takes_interrupts)
-            return fdt_landmark_by_node(reader, at->node);
+        if (level != reader->depth && at->takes_interrupts) {
+            struct fdt_landmark *ancestor = fdt_landmark_by_node(reader, at->node);
+            if (ancestor != NULL)
+                return ancestor;
+        }
         if (at->interrupt_parent != 0)
             return fdt_landmark_by_phandle(reader, at->interrupt_parent);
         if (level == 0)

@@ -231,7 +231,7 @@ static bool buses_of(struct fdt_reader *reader, uint64_t size, uint8_t *first, u
     uint32_t limit = to > 255 ? 255 : to;
     if (size / BUS_SIZE < limit - from + 1)
         limit = from + (uint32_t)(size / BUS_SIZE) - 1;
-    if (limit != to)
+    if (limit != to && range.at != NULL)
         fdt_complain(reader, "%s: buses %u to %u do not fit; only %u to %u are used", FDT_NODE_NAME(reader), from, to,
                      from, limit);
     *first = (uint8_t)from;

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fdt_trees.h"
 #include "host_log.h"
 #include <machine/fdt_format.h>
 #include <machine/readers.h>
@@ -29,22 +30,6 @@
 #include <libfdt.h>
 
 static struct machine machine;
-
-static void *load(const char *path, size_t *size)
-{
-    FILE *file = fopen(path, "rb");
-
-    assert_non_null(file);
-    assert_int_equal(fseek(file, 0, SEEK_END), 0);
-    *size = (size_t)ftell(file);
-    rewind(file);
-    /* Exactly as large as the file, so that the sanitizer sees a read behind it. */
-    void *blob = malloc(*size != 0 ? *size : 1);
-    assert_non_null(blob);
-    assert_int_equal(fread(blob, 1, *size, file), *size);
-    fclose(file);
-    return blob;
-}
 
 static void compare_properties(const struct fdt *ours, const void *blob, uint32_t node, int theirs)
 {
@@ -125,15 +110,11 @@ static void nothing(struct printer *printer, const char *text, size_t length)
     assert_true(length <= 511 && memchr(text, '\x1b', length) == NULL);
 }
 
-static void check_file(const char *path, bool references)
+static void check_tree(uint8_t *blob, size_t size, bool references)
 {
     struct printer printer = {nothing};
-    size_t size;
-    void *blob = load(path, &size);
 
     host_log_clear();
-    if (getenv("VMOS_LOG") != NULL)
-        fprintf(stderr, "%s\n", path);
     compare(blob, size, references);
     machine_init(&machine);
     assert_int_equal(fdt_read(&machine, blob, size), STATUS_OK);
@@ -162,7 +143,11 @@ static int check_entry(const char *path, const struct stat *status, int type, st
 
     (void)where;
     if (type == FTW_F && status->st_size >= 40 && length > 4 && strcmp(path + length - 4, ".dtb") == 0) {
-        check_file(path, thorough);
+        size_t size;
+        uint8_t *blob = tree_load(path, &size);
+        if (getenv("VMOS_LOG") != NULL)
+            fprintf(stderr, "%s\n", path);
+        check_tree(blob, size, thorough);
         checked++;
     }
     return 0;
@@ -196,25 +181,19 @@ static void packaged_trees_agree(void **state)
 
 static void check_qemu(const char *command)
 {
-    char path[] = "/tmp/vmos-fdt-XXXXXX", line[512];
-    int file = mkstemp(path);
+    size_t size;
 
-    assert_true(file >= 0);
-    close(file);
-    snprintf(line, sizeof line, command, path);
-    strcat(line, " >/dev/null 2>&1");
-    assert_int_equal(system(line), 0);
-    check_file(path, true);
-    unlink(path);
+    check_tree(tree_made_by(command, &size), size, true);
 }
 
 static void qemu_trees_agree(void **state)
 {
     (void)state;
-    check_qemu("timeout 20 qemu-system-aarch64 -M virt,gic-version=2,dumpdtb=%s -cpu cortex-a72");
-    check_qemu("timeout 20 qemu-system-aarch64 -M virt,gic-version=3,iommu=smmuv3,dumpdtb=%s -cpu max -smp 8");
-    check_qemu("timeout 20 qemu-system-riscv64 -M virt,dumpdtb=%s -smp 3");
-    check_qemu("timeout 20 qemu-system-riscv64 -M virt,aia=aplic-imsic,aia-guests=3,dumpdtb=%s -smp 8");
+    check_qemu("timeout 20 qemu-system-aarch64 -M virt,gic-version=2,dumpdtb=%s -cpu cortex-a72 2>/dev/null");
+    check_qemu(
+        "timeout 20 qemu-system-aarch64 -M virt,gic-version=3,iommu=smmuv3,dumpdtb=%s -cpu max -smp 8 2>/dev/null");
+    check_qemu("timeout 20 qemu-system-riscv64 -M virt,dumpdtb=%s -smp 3 2>/dev/null");
+    check_qemu("timeout 20 qemu-system-riscv64 -M virt,aia=aplic-imsic,aia-guests=3,dumpdtb=%s -smp 8 2>/dev/null");
 }
 
 int main(void)
