@@ -2,6 +2,9 @@
 #ifndef X64_LOCAL_H
 #define X64_LOCAL_H
 
+#include "calibrate.h"
+#include "instructions.h"
+
 #include <platform/boot.h>
 #include <platform/clock.h>
 #include <platform/cpu.h>
@@ -9,38 +12,6 @@
 #include <platform/mmu.h>
 #include <platform/port.h>
 #include <platform/serial.h>
-
-/* ---- Instructions ----------------------------------------------------------------------------------- */
-
-struct cpuid_result {
-    uint32_t eax, ebx, ecx, edx;
-};
-
-/* All zeros when the CPU does not have the leaf. */
-struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf);
-
-static inline uint64_t msr_read(uint32_t number)
-{
-    uint32_t low, high;
-
-    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(number) : "memory");
-    return (uint64_t)high << 32 | low;
-}
-
-static inline void msr_write(uint32_t number, uint64_t value)
-{
-    __asm__ volatile("wrmsr" ::"c"(number), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
-}
-
-static inline uint32_t register_read32(volatile const void *base, unsigned offset)
-{
-    return *(volatile const uint32_t *)((volatile const char *)base + offset);
-}
-
-static inline void register_write32(volatile void *base, unsigned offset, uint32_t value)
-{
-    *(volatile uint32_t *)((volatile char *)base + offset) = value;
-}
 
 /* ---- CPUID features that decide something [Intel SDM 2A, CPUID] ---------------------------------------- */
 
@@ -147,24 +118,10 @@ void ioapic_mask(uint32_t line);
 void ioapic_unmask(uint32_t line);
 void ioapic_report(struct printer *printer);
 
-/* ---- timer.c, reference.c --------------------------------------------------------------------------- */
-
-/* A counter of known frequency to measure others against. */
-struct reference {
-    const char *name;
-    uint64_t frequency_hz;
-    uint32_t mask; /* it counts modulo mask + 1 */
-    uint32_t (*read)(const struct reference *reference);
-    volatile void *base; /* memory-mapped */
-    uint16_t port;
-    bool borrowed; /* it will be used for something else and cannot be looked at again later */
-};
+/* ---- reference.c --------------------------------------------------------------------------------------- */
 
 /* The index-th kind, best first, set up and running; false when the machine does not have it. */
 bool reference_start(unsigned index, const struct machine *machine, struct reference *reference);
 enum { REFERENCE_KINDS = 4 };
-
-/* a * b / c, rounded down; UINT64_MAX when that is too large or c is 0. */
-uint64_t multiply_divide(uint64_t a, uint64_t b, uint64_t c);
 
 #endif
