@@ -331,7 +331,8 @@ static void note_table(struct machine *machine, const struct physical_memory *me
                          (unsigned long long)address, (unsigned long long)found[i]);
         return;
     }
-    log_debug(WHO, "%s at 0x%llx is not read", name, (unsigned long long)address);
+    if (memcmp(header, "DSDT", 4) != 0) /* some list it here too; the FADT's is looked into */
+        log_debug(WHO, "%s at 0x%llx is not read", name, (unsigned long long)address);
 }
 
 static void read_table(struct machine *machine, const struct physical_memory *memory, unsigned index, uint64_t address)

@@ -178,7 +178,7 @@ static void read_override(struct machine *machine, struct acpi_view entry)
 
 static void read_nmi_source(struct machine *machine, struct acpi_view entry)
 {
-    struct machine_nmi nmi = {.local = false, .line = {.line = acpi_u32(entry, NMI_LINE)}};
+    struct machine_nmi nmi = {.local = false, .firmware_id = UINT32_MAX, .line = {.line = acpi_u32(entry, NMI_LINE)}};
 
     if (decode_flags(acpi_u16(entry, NMI_FLAGS), &nmi.line))
         machine_add_nmi(machine, &nmi);
@@ -500,6 +500,7 @@ void acpi_read_madt(struct machine *machine, struct acpi_view table)
 
     machine->local_apic = acpi_u32(table, MADT_LOCAL_APIC);
     machine->has_pic = (acpi_u32(table, MADT_FLAGS) & MADT_PC_AT_COMPATIBLE) != 0;
+    machine->has_pit |= machine->has_pic; /* as on microvm, which has no fixed ACPI hardware */
     while (acpi_next(&walk, &entry))
         if (!read_x64_entry(machine, &walk, entry) && !read_arm64_entry(machine, &walk, entry))
             read_rv64_entry(machine, &walk, entry);

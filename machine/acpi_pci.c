@@ -162,15 +162,26 @@ struct span {
     uint32_t input, last, output;
 };
 
-static struct span map_span(struct acpi_view map)
+/* QEMU before 8.1, among others, puts the count itself where the count less one belongs: told by a map of the
+ * same node that begins with the last ID of this one. */
+static bool count_is_too_high(struct acpi_view node, uint32_t maps, uint32_t input, uint32_t last)
 {
+    for (uint32_t i = 0; i < maps; i++)
+        if (last != 0 && acpi_u32(map_at(node, i), MAP_INPUT) == input + last)
+            return true;
+    return false;
+}
+
+static struct span map_span(struct acpi_view node, uint32_t maps, uint32_t index)
+{
+    struct acpi_view map = map_at(node, index);
     struct span span = {
         .input = acpi_u32(map, MAP_INPUT), .last = acpi_u32(map, MAP_COUNT), .output = acpi_u32(map, MAP_OUTPUT)};
-    uint32_t room = UINT32_MAX - 1 - (span.input > span.output ? span.input : span.output);
+    uint32_t highest = span.input > span.output ? span.input : span.output;
+    uint32_t room = highest == UINT32_MAX ? 0 : UINT32_MAX - 1 - highest;
 
-    if (span.input == UINT32_MAX || span.output == UINT32_MAX)
-        room = 0;
     span.last = span.last < room ? span.last : room;
+    span.last -= count_is_too_high(node, maps, span.input, span.last);
     return span;
 }
 
@@ -184,10 +195,13 @@ static void add_msi_map(struct machine *machine, struct machine_host_bridge *bri
                         struct acpi_view group)
 {
     struct machine_id_map map = id_map(span, acpi_u32(group, ITS_FIRST_ID));
+    bool known = false;
 
+    for (uint32_t i = 0; i < machine->its_count; i++)
+        known |= machine->its[i].id == map.target;
     if (acpi_u32(group, ITS_COUNT) == 0 || group.length < ITS_FIRST_ID + 4)
         machine_warn(machine, WHO, "IORT names an ITS group without an ITS; the map to it is ignored");
-    else
+    else if (known) /* QEMU before 8 names an ITS here on machines that have none */
         machine_add_msi_map(machine, bridge, &map);
 }
 
@@ -200,7 +214,7 @@ static void add_msi_maps_behind(struct machine *machine, struct machine_host_bri
 
     for (uint32_t i = 0; i < count; i++) {
         struct acpi_view map = map_at(smmu, i), group = target_node(table, acpi_u32(map, MAP_TARGET));
-        struct span onward = map_span(map);
+        struct span onward = map_span(smmu, count, i);
         if (group.length == 0 || acpi_u8(group, NODE_TYPE) != TYPE_ITS_GROUP ||
             (acpi_u32(map, MAP_FLAGS) & MAP_SINGLE) != 0)
             continue;
@@ -223,7 +237,7 @@ static void read_root_maps(struct machine *machine, struct machine_host_bridge *
 
     for (uint32_t i = 0; i < count; i++) {
         struct acpi_view map = map_at(root, i), target = target_node(table, acpi_u32(map, MAP_TARGET));
-        struct span span = map_span(map);
+        struct span span = map_span(root, count, i);
         uint8_t type = acpi_u8(target, NODE_TYPE);
 
         if (target.length != 0 && type == TYPE_ITS_GROUP) {

@@ -14,6 +14,7 @@ enum { COLUMNS = 79, VALUE_SIZE = 72 };
 struct report {
     struct printer *out;
     bool json;
+    bool blank;                /* text: a blank line is due */
     bool began;                /* JSON: something stands before in this object */
     char line[2 * COLUMNS];    /* text: the line so far */
     size_t key_length, length; /* of `line` */
@@ -62,6 +63,19 @@ static void end_line(struct report *report)
     report->length = report->key_length;
 }
 
+/* A blank line in text, before whatever comes next: it belongs together. */
+static void group(struct report *report)
+{
+    report->blank = !report->json;
+}
+
+static void separate(struct report *report)
+{
+    if (report->blank)
+        put(report, "\n");
+    report->blank = false;
+}
+
 /* One fact that stands alone: "model: QEMU"; `quoted` as JSON has it. A long text is only ever one line. */
 static void fact(struct report *report, const char *name, const char *value, bool quoted)
 {
@@ -75,6 +89,7 @@ static void fact(struct report *report, const char *name, const char *value, boo
             put(report, value);
         return;
     }
+    separate(report);
     report->length = report->key_length = 0;
     append_words(report, name);
     put(report, report->line);
@@ -82,13 +97,6 @@ static void fact(struct report *report, const char *name, const char *value, boo
     put(report, value);
     put(report, "\n");
     report->length = 0;
-}
-
-/* A blank line in text: what follows belongs together. */
-static void group(struct report *report)
-{
-    if (!report->json)
-        put(report, "\n");
 }
 
 static void list_begin(struct report *report, const char *name)
@@ -118,6 +126,7 @@ static void item_begin(struct report *report, const char *name, uint32_t index)
         report->began = false;
         return;
     }
+    separate(report);
     report->length = 0;
     append_words(report, name);
     snprintf(number, sizeof number, " %u:", index);
@@ -158,18 +167,47 @@ static void field(struct report *report, const char *name, const char *value, bo
 
 /* ---- Values --------------------------------------------------------------------------------------- */
 
+/* How a member of a struct is shown. */
+enum form {
+    HEX,        /* always */
+    ADDRESS,    /* hexadecimal; 0 is not said */
+    NUMBER,     /* always */
+    COUNT,      /* a number; 0 is not said */
+    IDENTIFIER, /* a number; all ones is not said */
+    SIZE,       /* bytes; 0 is not said */
+    FLAG,       /* bool */
+    MARK,       /* bool; false is not said */
+    WORD,       /* an enum, or bool, by its names */
+    LINE,       /* struct machine_line: line, trigger, polarity */
+    ONLY_LINE,  /* its number alone, where trigger and polarity are the device's own */
+    FUNCTION,   /* bus << 8 | device << 3 | function */
+    DEVICE,     /* the same; 00:00.0, a host bridge, is not said */
+    REGISTER,   /* struct machine_register; not said when it has no space */
+    LETTER,     /* 1: A */
+};
+
+struct column {
+    const char *name;
+    const char *const *words; /* of WORD, ended by NULL */
+    uint16_t offset;
+    uint8_t width, form;
+};
+
+#define COLUMN(form, name, type, member)                                                                               \
+    {                                                                                                                  \
+        name, NULL, offsetof(type, member), sizeof(((type *)0)->member), form                                          \
+    }
+#define WORDS(words, name, type, member)                                                                               \
+    {                                                                                                                  \
+        name, words, offsetof(type, member), sizeof(((type *)0)->member), WORD                                         \
+    }
+
 static void hex(struct report *report, const char *name, uint64_t value)
 {
     char text[VALUE_SIZE];
 
     snprintf(text, sizeof text, "0x%llx", (unsigned long long)value);
     field(report, name, text, true);
-}
-
-static void address(struct report *report, const char *name, uint64_t value)
-{
-    if (value != 0)
-        hex(report, name, value);
 }
 
 static void number(struct report *report, const char *name, uint64_t value)
@@ -197,288 +235,470 @@ static void flag(struct report *report, const char *name, bool value)
     field(report, name, report->json ? (value ? "true" : "false") : (value ? "yes" : "no"), false);
 }
 
-static void word(struct report *report, const char *name, const char *value)
-{
-    field(report, name, value, true);
-}
-
 static void line(struct report *report, const struct machine_line *value)
 {
     if (value->line == MACHINE_NO_LINE)
         return;
     number(report, "line", value->line);
-    word(report, "trigger", value->trigger == TRIGGER_EDGE ? "edge" : "level");
-    word(report, "polarity", value->polarity == POLARITY_LOW ? "low" : "high");
+    field(report, "trigger", value->trigger == TRIGGER_EDGE ? "edge" : "level", true);
+    field(report, "polarity", value->polarity == POLARITY_LOW ? "low" : "high", true);
 }
 
-static void node(struct report *report, uint32_t value)
-{
-    if (value != MACHINE_NO_NODE)
-        number(report, "node", value);
-}
-
-/* "00:1f.2" of bus << 8 | device << 3 | function */
-static void function(struct report *report, const char *name, uint16_t value)
+static void function(struct report *report, const char *name, uint64_t value)
 {
     char text[VALUE_SIZE];
 
-    snprintf(text, sizeof text, "%02x:%02x.%u", value >> 8, value >> 3 & 31, value & 7);
+    snprintf(text, sizeof text, "%02x:%02x.%u", (unsigned)(value >> 8 & 0xff), (unsigned)(value >> 3 & 31),
+             (unsigned)(value & 7));
     field(report, name, text, true);
+}
+
+static void word(struct report *report, const char *name, const char *const *words, uint64_t value)
+{
+    while (value-- > 0 && *words != NULL)
+        words++;
+    field(report, name, *words != NULL ? *words : "unknown", true);
 }
 
 static void register_fields(struct report *report, const struct machine_register *value)
 {
-    word(report, "space", value->space == ADDRESS_PORT ? "port" : "memory");
+    if (value->space == ADDRESS_NONE)
+        return;
+    field(report, "space", value->space == ADDRESS_PORT ? "port" : "memory", true);
     hex(report, "address", value->address);
     number(report, "access", value->access_bytes);
     if (value->bit_offset != 0)
         number(report, "bit_offset", value->bit_offset);
 }
 
-/* ---- The machine ------------------------------------------------------------------------------------ */
+static uint64_t value_of(const void *member, unsigned width)
+{
+    switch (width) {
+    case 1:
+        return *(const uint8_t *)member;
+    case 2:
+        return *(const uint16_t *)member;
+    case 4:
+        return *(const uint32_t *)member;
+    default:
+        return *(const uint64_t *)member;
+    }
+}
+
+static void show(struct report *report, const struct column *column, const void *item)
+{
+    const void *member = (const uint8_t *)item + column->offset;
+    uint64_t value = column->form == LINE || column->form == REGISTER ? 0
+                     : column->form == ONLY_LINE                      ? ((const struct machine_line *)member)->line
+                                                                      : value_of(member, column->width);
+    char letter[2] = {(char)('A' + (value - 1) % 26), '\0'};
+
+    switch ((enum form)column->form) {
+    case HEX:
+        hex(report, column->name, value);
+        break;
+    case ADDRESS:
+        if (value != 0)
+            hex(report, column->name, value);
+        break;
+    case COUNT:
+        if (value != 0)
+            number(report, column->name, value);
+        break;
+    case IDENTIFIER:
+    case ONLY_LINE:
+        if (value != UINT32_MAX)
+            number(report, column->name, value);
+        break;
+    case NUMBER:
+        number(report, column->name, value);
+        break;
+    case SIZE:
+        if (value != 0)
+            size(report, column->name, value);
+        break;
+    case FLAG:
+        flag(report, column->name, value != 0);
+        break;
+    case MARK:
+        if (value != 0)
+            flag(report, column->name, true);
+        break;
+    case WORD:
+        word(report, column->name, column->words, value);
+        break;
+    case LINE:
+        line(report, member);
+        break;
+    case FUNCTION:
+        function(report, column->name, value);
+        break;
+    case DEVICE:
+        if (value != 0)
+            function(report, column->name, value);
+        break;
+    case REGISTER:
+        register_fields(report, member);
+        break;
+    case LETTER:
+        field(report, column->name, letter, true);
+        break;
+    }
+}
+
+/* ---- Lists ------------------------------------------------------------------------------------------ */
+
+/* An array of structs, or one struct that is there when the member at `count` is not 0. */
+struct list {
+    const char *name, *item; /* "cpus", "cpu" */
+    const struct column *columns;
+    uint32_t array, count; /* offsets in what holds them */
+    uint16_t stride;       /* bytes; 0: one struct */
+    uint8_t column_count, count_width;
+};
+
+#define LIST(name, item, columns, type, array, count)                                                                  \
+    {                                                                                                                  \
+        name, item, columns, offsetof(type, array), offsetof(type, count), sizeof(((type *)0)->array[0]),              \
+            sizeof(columns) / sizeof((columns)[0]), sizeof(((type *)0)->count)                                         \
+    }
+#define ONE(name, columns, present)                                                                                    \
+    {                                                                                                                  \
+        name "s", name, columns, 0, offsetof(struct machine, present), 0, sizeof(columns) / sizeof((columns)[0]),      \
+            sizeof(((struct machine *)0)->present)                                                                     \
+    }
+
+/* The items of one holder; *index counts on over several. `bridge`: which host bridge holds them. */
+static void items(struct report *report, const struct list *list, const void *holder, uint32_t *index,
+                  const uint32_t *bridge)
+{
+    const uint8_t *base = holder;
+    uint64_t count = value_of(base + list->count, list->count_width);
+
+    if (list->stride == 0 && count > 1)
+        count = 1;
+    for (uint64_t i = 0; i < count; i++) {
+        item_begin(report, list->item, (*index)++);
+        if (bridge != NULL)
+            number(report, "bridge", *bridge);
+        for (unsigned j = 0; j < list->column_count; j++)
+            show(report, &list->columns[j], base + list->array + i * list->stride);
+        item_end(report);
+    }
+}
+
+static void show_list(struct report *report, const struct list *list, const struct machine *machine)
+{
+    uint32_t index = 0;
+
+    list_begin(report, list->name);
+    items(report, list, machine, &index, NULL);
+    list_end(report);
+}
+
+static void show_bridge_list(struct report *report, const struct list *list, const struct machine *machine)
+{
+    uint32_t index = 0;
+
+    list_begin(report, list->name);
+    for (uint32_t i = 0; i < machine->host_bridge_count; i++)
+        items(report, list, &machine->host_bridges[i], &index, &i);
+    list_end(report);
+}
+
+/* ---- What there is to say ------------------------------------------------------------------------------ */
+
+static const char *const memory_kinds[] = {
+    [MEMORY_USABLE] = "usable",     [MEMORY_ACPI_RECLAIM] = "acpi", [MEMORY_INITRD] = "initrd",
+    [MEMORY_KERNEL] = "kernel",     [MEMORY_TABLES] = "tables",     [MEMORY_ACPI_NVS] = "nvs",
+    [MEMORY_RESERVED] = "reserved", [MEMORY_BAD] = "bad",           [MEMORY_KIND_COUNT] = NULL};
+static const char *const uart_kinds[] = {[UART_NS16550] = "ns16550", [UART_PL011] = "pl011",     [UART_SBI] = "sbi",
+                                         [UART_SIFIVE] = "sifive",   [UART_UNKNOWN] = "unknown", NULL};
+static const char *const window_kinds[] = {
+    [PCI_WINDOW_IO] = "io", [PCI_WINDOW_MEMORY32] = "memory32", [PCI_WINDOW_MEMORY64] = "memory64", NULL};
+static const char *const iommu_kinds[] = {[IOMMU_VTD] = "vtd",
+                                          [IOMMU_AMD] = "amd",
+                                          [IOMMU_SMMUV3] = "smmuv3",
+                                          [IOMMU_SMMUV2] = "smmuv2",
+                                          [IOMMU_VIRTIO] = "virtio",
+                                          [IOMMU_RISCV] = "riscv",
+                                          NULL};
+static const char *const conduits[] = {[CONDUIT_NONE] = "none", [CONDUIT_HVC] = "hvc", [CONDUIT_SMC] = "smc", NULL};
+static const char *const modes[] = {"machine", "supervisor", NULL};
+static const char *const deliveries[] = {"direct", "messages", NULL};
+
+static const struct column cpu_columns[] = {
+    COLUMN(HEX, "id", struct machine_cpu, hardware_id),
+    COLUMN(NUMBER, "uid", struct machine_cpu, firmware_id),
+    COLUMN(FLAG, "enabled", struct machine_cpu, enabled),
+    COLUMN(IDENTIFIER, "node", struct machine_cpu, node),
+    COLUMN(ADDRESS, "gic_cpu_interface", struct machine_cpu, gic_cpu_interface),
+    COLUMN(ADDRESS, "gic_redistributor", struct machine_cpu, gic_redistributor),
+    COLUMN(ADDRESS, "external_controller", struct machine_cpu, external_controller),
+    COLUMN(ADDRESS, "imsic", struct machine_cpu, imsic_base),
+    COLUMN(SIZE, "imsic_size", struct machine_cpu, imsic_size),
+};
+static const struct column memory_columns[] = {
+    COLUMN(HEX, "base", struct memory_range, base),
+    COLUMN(SIZE, "size", struct memory_range, size),
+    WORDS(memory_kinds, "kind", struct memory_range, kind),
+    COLUMN(IDENTIFIER, "node", struct memory_range, node),
+};
+static const struct column memory_node_columns[] = {
+    COLUMN(HEX, "base", struct machine_memory_node, base),
+    COLUMN(SIZE, "size", struct machine_memory_node, size),
+    COLUMN(NUMBER, "node", struct machine_memory_node, node),
+};
+static const struct column initrd_columns[] = {
+    COLUMN(HEX, "base", struct machine, initrd.base),
+    COLUMN(SIZE, "size", struct machine, initrd.size),
+};
+static const struct column local_apic_columns[] = {
+    COLUMN(HEX, "base", struct machine, local_apic),
+    COLUMN(FLAG, "pic", struct machine, has_pic),
+    COLUMN(FLAG, "pit", struct machine, has_pit),
+    COLUMN(FLAG, "cmos", struct machine, has_cmos),
+};
+static const struct column io_apic_columns[] = {
+    COLUMN(NUMBER, "id", struct machine_io_apic, id),
+    COLUMN(HEX, "base", struct machine_io_apic, base),
+    COLUMN(NUMBER, "first_line", struct machine_io_apic, first_line),
+};
+static const struct column override_columns[] = {
+    COLUMN(NUMBER, "source", struct machine_override, source),
+    COLUMN(LINE, "", struct machine_override, line),
+};
+static const struct column nmi_columns[] = {
+    COLUMN(MARK, "local", struct machine_nmi, local),
+    COLUMN(NUMBER, "lint", struct machine_nmi, lint),
+    COLUMN(IDENTIFIER, "cpu_uid", struct machine_nmi, firmware_id), /* not said: all */
+    COLUMN(LINE, "", struct machine_nmi, line),
+};
+static const struct column gic_columns[] = {
+    COLUMN(NUMBER, "version", struct machine, gic.version),
+    COLUMN(HEX, "distributor", struct machine, gic.distributor),
+    COLUMN(ADDRESS, "cpu_interface", struct machine, gic.cpu_interface),
+    COLUMN(ADDRESS, "redistributor_stride", struct machine, gic.redistributor_stride),
+};
+static const struct column region_columns[] = {
+    COLUMN(HEX, "base", struct machine_region, base),
+    COLUMN(SIZE, "size", struct machine_region, size),
+};
+static const struct column v2m_columns[] = {
+    COLUMN(NUMBER, "id", struct machine_v2m, id),
+    COLUMN(HEX, "base", struct machine_v2m, base),
+    COLUMN(COUNT, "first_line", struct machine_v2m, first_line),
+    COLUMN(COUNT, "lines", struct machine_v2m, line_count),
+};
+static const struct column its_columns[] = {
+    COLUMN(NUMBER, "id", struct machine_its, id),
+    COLUMN(HEX, "base", struct machine_its, base),
+};
+static const struct column plic_columns[] = {
+    COLUMN(NUMBER, "id", struct machine_plic, id),
+    COLUMN(HEX, "base", struct machine_plic, base),
+    COLUMN(SIZE, "size", struct machine_plic, size),
+    COLUMN(NUMBER, "first_line", struct machine_plic, first_line),
+    COLUMN(NUMBER, "sources", struct machine_plic, source_count),
+    COLUMN(NUMBER, "priorities", struct machine_plic, max_priority),
+    COLUMN(NUMBER, "first_context", struct machine_plic, first_context),
+    COLUMN(NUMBER, "contexts", struct machine_plic, context_count),
+};
+static const struct column aplic_columns[] = {
+    COLUMN(NUMBER, "id", struct machine_aplic, id),
+    COLUMN(HEX, "base", struct machine_aplic, base),
+    COLUMN(SIZE, "size", struct machine_aplic, size),
+    COLUMN(NUMBER, "first_line", struct machine_aplic, first_line),
+    COLUMN(NUMBER, "sources", struct machine_aplic, source_count),
+    WORDS(modes, "mode", struct machine_aplic, supervisor),
+    WORDS(deliveries, "delivery", struct machine_aplic, messages),
+    COLUMN(NUMBER, "first_context", struct machine_aplic, first_context),
+    COLUMN(NUMBER, "contexts", struct machine_aplic, context_count),
+};
+static const struct column imsic_columns[] = {
+    COLUMN(NUMBER, "identities", struct machine, imsic.id_count),
+    COLUMN(NUMBER, "guest_index_bits", struct machine, imsic.guest_index_bits),
+    COLUMN(NUMBER, "hart_index_bits", struct machine, imsic.hart_index_bits),
+    COLUMN(NUMBER, "group_index_bits", struct machine, imsic.group_index_bits),
+    COLUMN(NUMBER, "group_index_shift", struct machine, imsic.group_index_shift),
+};
+static const struct column context_columns[] = {
+    COLUMN(IDENTIFIER, "cpu", struct machine_context, cpu),
+    COLUMN(NUMBER, "number", struct machine_context, number),
+    WORDS(modes, "mode", struct machine_context, supervisor),
+};
+static const struct column pm_timer_columns[] = {
+    COLUMN(REGISTER, "", struct machine, pm_timer),
+    COLUMN(FLAG, "wide", struct machine, pm_timer_32bit), /* 32 bits rather than 24 */
+};
+static const struct column hpet_columns[] = {
+    COLUMN(HEX, "base", struct machine, hpet.base),
+    COLUMN(NUMBER, "number", struct machine, hpet.number),
+    COLUMN(NUMBER, "minimum_tick", struct machine, hpet.minimum_tick),
+};
+static const struct column uart_columns[] = {
+    WORDS(uart_kinds, "kind", struct machine_uart, kind),
+    COLUMN(REGISTER, "", struct machine_uart, registers),
+    COLUMN(COUNT, "shift", struct machine_uart, register_shift),
+    COLUMN(COUNT, "clock_hz", struct machine_uart, clock_hz),
+    COLUMN(COUNT, "baud", struct machine_uart, baud),
+    COLUMN(LINE, "", struct machine_uart, line),
+    COLUMN(MARK, "console", struct machine_uart, console),
+    COLUMN(MARK, "pci", struct machine_uart, pci),
+    COLUMN(COUNT, "segment", struct machine_uart, pci_segment),
+    COLUMN(DEVICE, "function", struct machine_uart, pci_function),
+};
+static const struct column slot_columns[] = {
+    COLUMN(HEX, "base", struct machine_virtio_slot, base),
+    COLUMN(SIZE, "size", struct machine_virtio_slot, size),
+    COLUMN(LINE, "", struct machine_virtio_slot, line),
+};
+static const struct column bridge_columns[] = {
+    COLUMN(NUMBER, "segment", struct machine_host_bridge, segment),
+    COLUMN(NUMBER, "first_bus", struct machine_host_bridge, first_bus),
+    COLUMN(NUMBER, "last_bus", struct machine_host_bridge, last_bus),
+    COLUMN(ADDRESS, "ecam", struct machine_host_bridge, ecam),
+    COLUMN(FLAG, "firmware_configured", struct machine_host_bridge, firmware_configured),
+    COLUMN(FLAG, "coherent", struct machine_host_bridge, dma_coherent),
+    COLUMN(ADDRESS, "intx_device_mask", struct machine_host_bridge, intx_device_mask),
+};
+static const struct column window_columns[] = {
+    WORDS(window_kinds, "kind", struct machine_pci_window, kind),
+    COLUMN(HEX, "bus", struct machine_pci_window, bus_address),
+    COLUMN(HEX, "cpu", struct machine_pci_window, cpu_address),
+    COLUMN(SIZE, "size", struct machine_pci_window, size),
+    COLUMN(MARK, "prefetchable", struct machine_pci_window, prefetchable),
+};
+static const struct column route_columns[] = {
+    COLUMN(FUNCTION, "function", struct machine_intx_route, device),
+    COLUMN(LETTER, "pin", struct machine_intx_route, pin),
+    COLUMN(LINE, "", struct machine_intx_route, line),
+};
+static const struct column id_map_columns[] = {
+    COLUMN(HEX, "requester", struct machine_id_map, input_base),
+    COLUMN(NUMBER, "count", struct machine_id_map, length),
+    COLUMN(HEX, "output", struct machine_id_map, output_base),
+    COLUMN(NUMBER, "target", struct machine_id_map, target),
+};
+static const struct column iommu_columns[] = {
+    WORDS(iommu_kinds, "kind", struct machine_iommu, kind),
+    COLUMN(ADDRESS, "base", struct machine_iommu, base),
+    COLUMN(SIZE, "size", struct machine_iommu, size),
+    COLUMN(NUMBER, "id", struct machine_iommu, id),
+    COLUMN(MARK, "pci", struct machine_iommu, pci),
+    COLUMN(NUMBER, "segment", struct machine_iommu, pci_segment),
+    COLUMN(DEVICE, "function", struct machine_iommu, pci_function),
+    COLUMN(MARK, "all_devices", struct machine_iommu, all_devices),
+    COLUMN(FLAG, "coherent", struct machine_iommu, coherent_walks),
+    COLUMN(COUNT, "address_bits", struct machine_iommu, address_bits),
+    COLUMN(ONLY_LINE, "event_line", struct machine_iommu, event),
+    COLUMN(ONLY_LINE, "command_line", struct machine_iommu, command),
+    COLUMN(ONLY_LINE, "error_line", struct machine_iommu, error),
+};
+static const struct column scope_columns[] = {
+    COLUMN(NUMBER, "iommu", struct machine_iommu_scope, iommu),
+    COLUMN(NUMBER, "segment", struct machine_iommu_scope, segment),
+    COLUMN(FUNCTION, "first", struct machine_iommu_scope, first),
+    COLUMN(FUNCTION, "last", struct machine_iommu_scope, last),
+    COLUMN(HEX, "output", struct machine_iommu_scope, output_base),
+    COLUMN(MARK, "below", struct machine_iommu_scope, bridge), /* and everything below this bridge */
+};
+static const struct column reserved_columns[] = {
+    COLUMN(HEX, "base", struct machine_reserved_region, base),
+    COLUMN(SIZE, "size", struct machine_reserved_region, size),
+    COLUMN(NUMBER, "segment", struct machine_reserved_region, segment),
+    COLUMN(FUNCTION, "first", struct machine_reserved_region, first),
+    COLUMN(FUNCTION, "last", struct machine_reserved_region, last),
+};
+
+#define MACHINE_LIST(name, item, columns, array, count) LIST(name, item, columns, struct machine, array, count)
+#define BRIDGE_LIST(name, item, columns, array, count)                                                                 \
+    LIST(name, item, columns, struct machine_host_bridge, array, count)
+
+static const struct list memory_lists[] = {
+    MACHINE_LIST("memory", "memory", memory_columns, memory, memory_count),
+    MACHINE_LIST("memory_nodes", "memory_node", memory_node_columns, memory_nodes, memory_node_count),
+    ONE("initrd", initrd_columns, initrd.size),
+};
+static const struct list interrupt_lists[] = {
+    ONE("local_apic", local_apic_columns, local_apic),
+    MACHINE_LIST("io_apics", "io_apic", io_apic_columns, io_apics, io_apic_count),
+    MACHINE_LIST("overrides", "override", override_columns, overrides, override_count),
+    MACHINE_LIST("nmis", "nmi", nmi_columns, nmis, nmi_count),
+    ONE("gic", gic_columns, gic.distributor),
+    MACHINE_LIST("redistributors", "redistributor", region_columns, gic.redistributors, gic.redistributor_count),
+    MACHINE_LIST("v2m_frames", "v2m_frame", v2m_columns, v2m, v2m_count),
+    MACHINE_LIST("its", "its", its_columns, its, its_count),
+    MACHINE_LIST("plics", "plic", plic_columns, plics, plic_count),
+    MACHINE_LIST("aplics", "aplic", aplic_columns, aplics, aplic_count),
+    ONE("imsic", imsic_columns, imsic.present),
+    MACHINE_LIST("contexts", "context", context_columns, contexts, context_count),
+};
+static const struct list time_lists[] = {
+    ONE("pm_timer", pm_timer_columns, pm_timer.address),
+    ONE("hpet", hpet_columns, hpet.base),
+};
+static const struct list device_lists[] = {
+    MACHINE_LIST("uarts", "uart", uart_columns, uarts, uart_count),
+    MACHINE_LIST("virtio_slots", "virtio_slot", slot_columns, virtio_slots, virtio_slot_count),
+    MACHINE_LIST("host_bridges", "host_bridge", bridge_columns, host_bridges, host_bridge_count),
+};
+static const struct list bridge_lists[] = {
+    BRIDGE_LIST("windows", "window", window_columns, windows, window_count),
+    BRIDGE_LIST("intx_routes", "intx_route", route_columns, intx_routes, intx_route_count),
+    BRIDGE_LIST("msi_maps", "msi_map", id_map_columns, msi_map, msi_map_count),
+    BRIDGE_LIST("iommu_maps", "iommu_map", id_map_columns, iommu_map, iommu_map_count),
+};
+static const struct list iommu_lists[] = {
+    MACHINE_LIST("iommus", "iommu", iommu_columns, iommus, iommu_count),
+    MACHINE_LIST("iommu_scopes", "iommu_scope", scope_columns, iommu_scopes, iommu_scope_count),
+    MACHINE_LIST("reserved_regions", "reserved_region", reserved_columns, reserved_regions, reserved_region_count),
+};
+static const struct list cpu_list = MACHINE_LIST("cpus", "cpu", cpu_columns, cpus, cpu_count);
+
+static void show_lists(struct report *report, const struct list lists[], size_t count, const struct machine *machine)
+{
+    for (size_t i = 0; i < count; i++)
+        show_list(report, &lists[i], machine);
+}
+
+#define SHOW(lists) show_lists(report, lists, sizeof(lists) / sizeof((lists)[0]), machine)
+
+/* ---- What is no array ---------------------------------------------------------------------------------- */
+
+static void numeric_fact(struct report *report, const char *name, uint64_t value)
+{
+    char text[VALUE_SIZE];
+
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    if (value != 0)
+        fact(report, name, text, false);
+}
 
 static void report_model(struct report *report, const struct machine *machine)
 {
+    static const char *const sources[] = {"nothing", "ACPI", "device tree", "ACPI and device tree"};
+
     if (machine->model[0] != '\0')
         fact(report, "model", machine->model, true);
-    fact(report, "described_by",
-         machine->has_acpi ? (machine->has_device_tree ? "ACPI and device tree" : "ACPI")
-                           : (machine->has_device_tree ? "device tree" : "nothing"),
-         true);
+    fact(report, "described_by", sources[machine->has_acpi + 2 * machine->has_device_tree], true);
     if (machine->command_line[0] != '\0')
         fact(report, "command_line", machine->command_line, true);
+    numeric_fact(report, "seed_bytes", machine->seed_size);
+    numeric_fact(report, "complaints", machine->complaints);
 }
 
 static void report_isa(struct report *report, uint32_t isa)
 {
-    static const struct {
-        uint32_t bit;
-        const char *name;
-    } names[] = {{MACHINE_ISA_SSTC, "sstc"},
-                 {MACHINE_ISA_SVPBMT, "svpbmt"},
-                 {MACHINE_ISA_SSAIA, "ssaia"},
-                 {MACHINE_ISA_ZICBOM, "zicbom"},
-                 {MACHINE_ISA_SVADU, "svadu"}};
+    static const char *const names[] = {"sstc", "svpbmt", "ssaia", "zicbom", "svadu"}; /* by MACHINE_ISA_ bit */
     char text[VALUE_SIZE] = "";
     size_t length = 0;
 
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
-        if ((isa & names[i].bit) != 0)
-            length +=
-                (size_t)snprintf(text + length, sizeof text - length, "%s%s", length != 0 ? " " : "", names[i].name);
+        if ((isa >> i & 1) != 0)
+            length += (size_t)snprintf(text + length, sizeof text - length, "%s%s", length != 0 ? " " : "", names[i]);
     if (isa != 0)
         fact(report, "isa", text, true);
-}
-
-static void report_cpus(struct report *report, const struct machine *machine)
-{
-    group(report);
-    list_begin(report, "cpus");
-    for (uint32_t i = 0; i < machine->cpu_count; i++) {
-        const struct machine_cpu *cpu = &machine->cpus[i];
-        item_begin(report, "cpu", i);
-        hex(report, "id", cpu->hardware_id);
-        number(report, "uid", cpu->firmware_id);
-        flag(report, "enabled", cpu->enabled);
-        node(report, cpu->node);
-        address(report, "gic_cpu_interface", cpu->gic_cpu_interface);
-        address(report, "gic_redistributor", cpu->gic_redistributor);
-        address(report, "external_controller", cpu->external_controller);
-        address(report, "imsic", cpu->imsic_base);
-        if (cpu->imsic_size != 0)
-            size(report, "imsic_size", cpu->imsic_size);
-        item_end(report);
-    }
-    list_end(report);
-    report_isa(report, machine->isa);
-}
-
-static void report_memory(struct report *report, const struct machine *machine)
-{
-    static const char *const kinds[MEMORY_KIND_COUNT] = {
-        [MEMORY_USABLE] = "usable",     [MEMORY_ACPI_RECLAIM] = "acpi", [MEMORY_INITRD] = "initrd",
-        [MEMORY_KERNEL] = "kernel",     [MEMORY_TABLES] = "tables",     [MEMORY_ACPI_NVS] = "nvs",
-        [MEMORY_RESERVED] = "reserved", [MEMORY_BAD] = "bad",
-    };
-
-    group(report);
-    list_begin(report, "memory");
-    for (uint32_t i = 0; i < machine->memory_count; i++) {
-        const struct memory_range *range = &machine->memory[i];
-        item_begin(report, "memory", i);
-        hex(report, "base", range->base);
-        hex(report, "last", range->base + (range->size - 1));
-        size(report, "size", range->size);
-        word(report, "kind", (unsigned)range->kind < MEMORY_KIND_COUNT ? kinds[range->kind] : "unknown");
-        node(report, range->node);
-        item_end(report);
-    }
-    list_end(report);
-    list_begin(report, "memory_nodes");
-    for (uint32_t i = 0; i < machine->memory_node_count; i++) {
-        item_begin(report, "memory_node", i);
-        hex(report, "base", machine->memory_nodes[i].base);
-        size(report, "size", machine->memory_nodes[i].size);
-        number(report, "node", machine->memory_nodes[i].node);
-        item_end(report);
-    }
-    list_end(report);
-    list_begin(report, "initrd");
-    if (machine->initrd.size != 0) {
-        item_begin(report, "initrd", 0);
-        hex(report, "base", machine->initrd.base);
-        number(report, "bytes", machine->initrd.size);
-        item_end(report);
-    }
-    list_end(report);
-}
-
-static void report_x64(struct report *report, const struct machine *machine)
-{
-    list_begin(report, "local_apics");
-    if (machine->local_apic != 0) {
-        item_begin(report, "local_apic", 0);
-        hex(report, "base", machine->local_apic);
-        flag(report, "pic", machine->has_pic);
-        flag(report, "pit", machine->has_pit);
-        flag(report, "cmos", machine->has_cmos);
-        item_end(report);
-    }
-    list_end(report);
-    list_begin(report, "io_apics");
-    for (uint32_t i = 0; i < machine->io_apic_count; i++) {
-        item_begin(report, "io_apic", i);
-        number(report, "id", machine->io_apics[i].id);
-        hex(report, "base", machine->io_apics[i].base);
-        number(report, "first_line", machine->io_apics[i].first_line);
-        item_end(report);
-    }
-    list_end(report);
-    list_begin(report, "overrides");
-    for (uint32_t i = 0; i < machine->override_count; i++) {
-        item_begin(report, "override", i);
-        number(report, "source", machine->overrides[i].source);
-        line(report, &machine->overrides[i].line);
-        item_end(report);
-    }
-    list_end(report);
-    list_begin(report, "nmis");
-    for (uint32_t i = 0; i < machine->nmi_count; i++) {
-        const struct machine_nmi *nmi = &machine->nmis[i];
-        item_begin(report, "nmi", i);
-        if (nmi->local) {
-            number(report, "lint", nmi->lint);
-            if (nmi->firmware_id == UINT32_MAX)
-                word(report, "cpu_uid", "all");
-            else
-                number(report, "cpu_uid", nmi->firmware_id);
-        } else {
-            line(report, &nmi->line);
-        }
-        item_end(report);
-    }
-    list_end(report);
-}
-
-static void report_gic(struct report *report, const struct machine *machine)
-{
-    const struct machine_gic *gic = &machine->gic;
-
-    list_begin(report, "gics");
-    if (gic->distributor != 0) {
-        item_begin(report, "gic", 0);
-        number(report, "version", gic->version);
-        hex(report, "distributor", gic->distributor);
-        address(report, "cpu_interface", gic->cpu_interface);
-        address(report, "redistributor_stride", gic->redistributor_stride);
-        item_end(report);
-    }
-    list_end(report);
-    list_begin(report, "redistributors");
-    for (uint32_t i = 0; i < gic->redistributor_count; i++) {
-        item_begin(report, "redistributor", i);
-        hex(report, "base", gic->redistributors[i].base);
-        size(report, "size", gic->redistributors[i].size);
-        item_end(report);
-    }
-    list_end(report);
-    list_begin(report, "v2m_frames");
-    for (uint32_t i = 0; i < machine->v2m_count; i++) {
-        item_begin(report, "v2m_frame", i);
-        number(report, "id", machine->v2m[i].id);
-        hex(report, "base", machine->v2m[i].base);
-        if (machine->v2m[i].line_count != 0) {
-            number(report, "first_line", machine->v2m[i].first_line);
-            number(report, "lines", machine->v2m[i].line_count);
-        }
-        item_end(report);
-    }
-    list_end(report);
-    list_begin(report, "its");
-    for (uint32_t i = 0; i < machine->its_count; i++) {
-        item_begin(report, "its", i);
-        number(report, "id", machine->its[i].id);
-        hex(report, "base", machine->its[i].base);
-        item_end(report);
-    }
-    list_end(report);
-}
-
-static void report_rv64(struct report *report, const struct machine *machine)
-{
-    list_begin(report, "plics");
-    for (uint32_t i = 0; i < machine->plic_count; i++) {
-        const struct machine_plic *plic = &machine->plics[i];
-        item_begin(report, "plic", i);
-        number(report, "id", plic->id);
-        hex(report, "base", plic->base);
-        size(report, "size", plic->size);
-        number(report, "first_line", plic->first_line);
-        number(report, "sources", plic->source_count);
-        number(report, "priorities", plic->max_priority);
-        number(report, "first_context", plic->first_context);
-        number(report, "contexts", plic->context_count);
-        item_end(report);
-    }
-    list_end(report);
-    list_begin(report, "aplics");
-    for (uint32_t i = 0; i < machine->aplic_count; i++) {
-        const struct machine_aplic *aplic = &machine->aplics[i];
-        item_begin(report, "aplic", i);
-        number(report, "id", aplic->id);
-        hex(report, "base", aplic->base);
-        size(report, "size", aplic->size);
-        number(report, "first_line", aplic->first_line);
-        number(report, "sources", aplic->source_count);
-        word(report, "mode", aplic->supervisor ? "supervisor" : "machine");
-        word(report, "delivery", aplic->messages ? "messages" : "direct");
-        number(report, "first_context", aplic->first_context);
-        number(report, "contexts", aplic->context_count);
-        item_end(report);
-    }
-    list_end(report);
-    list_begin(report, "imsics");
-    if (machine->imsic.present) {
-        item_begin(report, "imsic", 0);
-        number(report, "identities", machine->imsic.id_count);
-        number(report, "guest_index_bits", machine->imsic.guest_index_bits);
-        number(report, "hart_index_bits", machine->imsic.hart_index_bits);
-        number(report, "group_index_bits", machine->imsic.group_index_bits);
-        number(report, "group_index_shift", machine->imsic.group_index_shift);
-        item_end(report);
-    }
-    list_end(report);
-    list_begin(report, "contexts");
-    for (uint32_t i = 0; i < machine->context_count; i++) {
-        const struct machine_context *context = &machine->contexts[i];
-        item_begin(report, "context", i);
-        if (context->cpu != UINT32_MAX)
-            number(report, "cpu", context->cpu);
-        number(report, "number", context->number);
-        word(report, "mode", context->supervisor ? "supervisor" : "machine");
-        item_end(report);
-    }
-    list_end(report);
 }
 
 static void timer_line(struct report *report, uint32_t index, const char *name, const struct machine_line *value)
@@ -486,324 +706,90 @@ static void timer_line(struct report *report, uint32_t index, const char *name, 
     if (value->line == MACHINE_NO_LINE)
         return;
     item_begin(report, "timer", index);
-    word(report, "name", name);
+    field(report, "name", name, true);
     line(report, value);
     item_end(report);
 }
 
-static void report_time(struct report *report, const struct machine *machine)
+static void report_generic_timer(struct report *report, const struct machine *machine)
 {
     const struct machine_generic_timer *timer = &machine->generic_timer;
-    char text[VALUE_SIZE];
 
-    group(report);
-    list_begin(report, "pm_timers");
-    if (machine->pm_timer.space != ADDRESS_NONE) {
-        item_begin(report, "pm_timer", 0);
-        register_fields(report, &machine->pm_timer);
-        number(report, "bits", machine->pm_timer_32bit ? 32 : 24);
-        item_end(report);
-    }
-    list_end(report);
-    list_begin(report, "hpets");
-    if (machine->hpet.base != 0) {
-        item_begin(report, "hpet", 0);
-        hex(report, "base", machine->hpet.base);
-        number(report, "number", machine->hpet.number);
-        number(report, "minimum_tick", machine->hpet.minimum_tick);
-        item_end(report);
-    }
-    list_end(report);
     list_begin(report, "timers");
     timer_line(report, 0, "secure physical", &timer->secure_physical);
     timer_line(report, 1, "physical", &timer->physical);
     timer_line(report, 2, "virtual", &timer->virtual_);
     timer_line(report, 3, "hypervisor", &timer->hypervisor);
     list_end(report);
-    list_begin(report, "counters");
-    if (timer->frequency_hz != 0 || timer->counter_control != 0 || timer->watchdog_count != 0) {
-        item_begin(report, "counter", 0);
-        if (timer->frequency_hz != 0)
-            number(report, "hz", timer->frequency_hz);
-        address(report, "control", timer->counter_control);
-        number(report, "watchdogs", timer->watchdog_count);
-        item_end(report);
-    }
-    list_end(report);
-    if (machine->timebase_hz != 0) {
-        snprintf(text, sizeof text, "%llu", (unsigned long long)machine->timebase_hz);
-        fact(report, "timebase_hz", text, false);
-    }
+    numeric_fact(report, "timer_hz", timer->frequency_hz);
+    numeric_fact(report, "timer_watchdogs", timer->watchdog_count);
+    numeric_fact(report, "timebase_hz", machine->timebase_hz);
 }
 
-static void report_uarts(struct report *report, const struct machine *machine)
-{
-    static const char *const kinds[] = {
-        [UART_NS16550] = "ns16550", [UART_PL011] = "pl011",     [UART_SBI] = "sbi",
-        [UART_SIFIVE] = "sifive",   [UART_UNKNOWN] = "unknown",
-    };
-
-    list_begin(report, "uarts");
-    for (uint32_t i = 0; i < machine->uart_count; i++) {
-        const struct machine_uart *uart = &machine->uarts[i];
-        item_begin(report, "uart", i);
-        word(report, "kind", (unsigned)uart->kind <= UART_UNKNOWN ? kinds[uart->kind] : "unknown");
-        if (uart->registers.space != ADDRESS_NONE)
-            register_fields(report, &uart->registers);
-        if (uart->register_shift != 0)
-            number(report, "shift", uart->register_shift);
-        if (uart->clock_hz != 0)
-            number(report, "clock_hz", uart->clock_hz);
-        if (uart->baud != 0)
-            number(report, "baud", uart->baud);
-        line(report, &uart->line);
-        flag(report, "console", uart->console);
-        if (uart->pci) {
-            number(report, "segment", uart->pci_segment);
-            function(report, "function", uart->pci_function);
-        }
-        item_end(report);
-    }
-    list_end(report);
-    list_begin(report, "virtio_slots");
-    for (uint32_t i = 0; i < machine->virtio_slot_count; i++) {
-        item_begin(report, "virtio_slot", i);
-        hex(report, "base", machine->virtio_slots[i].base);
-        size(report, "size", machine->virtio_slots[i].size);
-        line(report, &machine->virtio_slots[i].line);
-        item_end(report);
-    }
-    list_end(report);
-}
-
-static void report_windows(struct report *report, const struct machine *machine)
-{
-    static const char *const kinds[] = {
-        [PCI_WINDOW_IO] = "io", [PCI_WINDOW_MEMORY32] = "memory32", [PCI_WINDOW_MEMORY64] = "memory64"};
-    uint32_t index = 0;
-
-    list_begin(report, "windows");
-    for (uint32_t i = 0; i < machine->host_bridge_count; i++)
-        for (uint32_t j = 0; j < machine->host_bridges[i].window_count; j++) {
-            const struct machine_pci_window *window = &machine->host_bridges[i].windows[j];
-            item_begin(report, "window", index++);
-            number(report, "bridge", i);
-            word(report, "kind", (unsigned)window->kind <= PCI_WINDOW_MEMORY64 ? kinds[window->kind] : "unknown");
-            hex(report, "bus", window->bus_address);
-            hex(report, "cpu", window->cpu_address);
-            size(report, "size", window->size);
-            flag(report, "prefetchable", window->prefetchable);
-            item_end(report);
-        }
-    list_end(report);
-}
-
-static void report_routes(struct report *report, const struct machine *machine)
-{
-    uint32_t index = 0;
-
-    list_begin(report, "intx_routes");
-    for (uint32_t i = 0; i < machine->host_bridge_count; i++)
-        for (uint32_t j = 0; j < machine->host_bridges[i].intx_route_count; j++) {
-            const struct machine_intx_route *route = &machine->host_bridges[i].intx_routes[j];
-            static const char *const pins[] = {"A", "B", "C", "D"};
-            item_begin(report, "intx_route", index++);
-            number(report, "bridge", i);
-            function(report, "function", route->device);
-            word(report, "pin", route->pin >= 1 && route->pin <= 4 ? pins[route->pin - 1] : "none");
-            line(report, &route->line);
-            item_end(report);
-        }
-    list_end(report);
-}
-
-static void id_maps(struct report *report, const char *name, uint32_t bridge, const struct machine_id_map *maps,
-                    uint32_t count, uint32_t *index)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        item_begin(report, name, (*index)++);
-        number(report, "bridge", bridge);
-        hex(report, "requester", maps[i].input_base);
-        number(report, "count", maps[i].length);
-        hex(report, "output", maps[i].output_base);
-        number(report, "target", maps[i].target);
-        item_end(report);
-    }
-}
-
-static void report_pci(struct report *report, const struct machine *machine)
-{
-    uint32_t msi = 0, iommu = 0;
-
-    group(report);
-    list_begin(report, "host_bridges");
-    for (uint32_t i = 0; i < machine->host_bridge_count; i++) {
-        const struct machine_host_bridge *bridge = &machine->host_bridges[i];
-        item_begin(report, "host_bridge", i);
-        number(report, "segment", bridge->segment);
-        number(report, "first_bus", bridge->first_bus);
-        number(report, "last_bus", bridge->last_bus);
-        address(report, "ecam", bridge->ecam);
-        flag(report, "firmware_configured", bridge->firmware_configured);
-        flag(report, "coherent", bridge->dma_coherent);
-        if (bridge->intx_device_mask != 0)
-            hex(report, "intx_device_mask", bridge->intx_device_mask);
-        item_end(report);
-    }
-    list_end(report);
-    report_windows(report, machine);
-    report_routes(report, machine);
-    list_begin(report, "msi_maps");
-    for (uint32_t i = 0; i < machine->host_bridge_count; i++)
-        id_maps(report, "msi_map", i, machine->host_bridges[i].msi_map, machine->host_bridges[i].msi_map_count, &msi);
-    list_end(report);
-    list_begin(report, "iommu_maps");
-    for (uint32_t i = 0; i < machine->host_bridge_count; i++)
-        id_maps(report, "iommu_map", i, machine->host_bridges[i].iommu_map, machine->host_bridges[i].iommu_map_count,
-                &iommu);
-    list_end(report);
-}
-
-static void report_iommu(struct report *report, const struct machine_iommu *iommu)
-{
-    static const char *const kinds[] = {
-        [IOMMU_VTD] = "vtd",       [IOMMU_AMD] = "amd",       [IOMMU_SMMUV3] = "smmuv3",
-        [IOMMU_SMMUV2] = "smmuv2", [IOMMU_VIRTIO] = "virtio", [IOMMU_RISCV] = "riscv",
-    };
-
-    word(report, "kind", (unsigned)iommu->kind <= IOMMU_RISCV ? kinds[iommu->kind] : "unknown");
-    address(report, "base", iommu->base);
-    if (iommu->size != 0)
-        size(report, "size", iommu->size);
-    number(report, "id", iommu->id);
-    number(report, "segment", iommu->pci_segment);
-    if (iommu->pci || iommu->pci_function != 0)
-        function(report, "function", iommu->pci_function);
-    flag(report, "all_devices", iommu->all_devices);
-    flag(report, "coherent", iommu->coherent_walks);
-    if (iommu->address_bits != 0)
-        number(report, "address_bits", iommu->address_bits);
-    if (iommu->event.line != MACHINE_NO_LINE)
-        number(report, "event_line", iommu->event.line);
-    if (iommu->command.line != MACHINE_NO_LINE)
-        number(report, "command_line", iommu->command.line);
-    if (iommu->error.line != MACHINE_NO_LINE)
-        number(report, "error_line", iommu->error.line);
-}
-
-static void report_iommus(struct report *report, const struct machine *machine)
-{
-    list_begin(report, "iommus");
-    for (uint32_t i = 0; i < machine->iommu_count; i++) {
-        item_begin(report, "iommu", i);
-        report_iommu(report, &machine->iommus[i]);
-        item_end(report);
-    }
-    list_end(report);
-    list_begin(report, "iommu_scopes");
-    for (uint32_t i = 0; i < machine->iommu_scope_count; i++) {
-        const struct machine_iommu_scope *scope = &machine->iommu_scopes[i];
-        item_begin(report, "iommu_scope", i);
-        number(report, "iommu", scope->iommu);
-        number(report, "segment", scope->segment);
-        function(report, "first", scope->first);
-        function(report, "last", scope->last);
-        hex(report, "output", scope->output_base);
-        flag(report, "bridge", scope->bridge);
-        item_end(report);
-    }
-    list_end(report);
-    list_begin(report, "reserved_regions");
-    for (uint32_t i = 0; i < machine->reserved_region_count; i++) {
-        const struct machine_reserved_region *region = &machine->reserved_regions[i];
-        item_begin(report, "reserved_region", i);
-        hex(report, "base", region->base);
-        size(report, "size", region->size);
-        number(report, "segment", region->segment);
-        function(report, "first", region->first);
-        function(report, "last", region->last);
-        item_end(report);
-    }
-    list_end(report);
-}
-
-static void one_register(struct report *report, uint32_t *index, const char *name, const struct machine_register *value)
+static void one_register(struct report *report, uint32_t *index, const char *name, const struct machine_register *value,
+                         uint64_t what)
 {
     if (value->space == ADDRESS_NONE)
         return;
     item_begin(report, "register", (*index)++);
-    word(report, "name", name);
+    field(report, "name", name, true);
     register_fields(report, value);
+    if (what != 0)
+        hex(report, "value", what);
     item_end(report);
 }
 
 static void report_power(struct report *report, const struct machine *machine)
 {
-    static const char *const conduits[] = {[CONDUIT_NONE] = "none", [CONDUIT_HVC] = "hvc", [CONDUIT_SMC] = "smc"};
     const struct machine_power *power = &machine->power;
     uint32_t index = 0;
 
-    group(report);
     list_begin(report, "power");
     item_begin(report, "power", 0);
     flag(report, "hardware_reduced", power->hardware_reduced);
-    word(report, "psci", (unsigned)power->psci <= CONDUIT_SMC ? conduits[power->psci] : "none");
-    if (power->reset.space != ADDRESS_NONE)
-        hex(report, "reset_value", power->reset_value);
+    word(report, "psci", conduits, power->psci);
     if (power->sleep_type_a >= 0)
         number(report, "sleep_type_a", (uint64_t)power->sleep_type_a);
     if (power->sleep_type_b >= 0)
         number(report, "sleep_type_b", (uint64_t)power->sleep_type_b);
-    address(report, "dsdt", power->dsdt);
-    if (power->poweroff_register.space != ADDRESS_NONE)
-        hex(report, "poweroff_value", power->poweroff_value);
-    if (power->reboot_register.space != ADDRESS_NONE)
-        hex(report, "reboot_value", power->reboot_value);
+    if (power->dsdt != 0)
+        hex(report, "dsdt", power->dsdt);
     if (power->sifive_test)
         flag(report, "sifive_test", true);
     item_end(report);
     list_end(report);
     list_begin(report, "registers");
-    one_register(report, &index, "reset", &power->reset);
-    one_register(report, &index, "sleep control", &power->sleep_control);
-    one_register(report, &index, "sleep status", &power->sleep_status);
-    one_register(report, &index, "pm1a control", &power->pm1a_control);
-    one_register(report, &index, "pm1b control", &power->pm1b_control);
-    one_register(report, &index, "poweroff", &power->poweroff_register);
-    one_register(report, &index, "reboot", &power->reboot_register);
-    one_register(report, &index, "fw_cfg", &machine->fw_cfg);
+    one_register(report, &index, "reset", &power->reset, power->reset_value);
+    one_register(report, &index, "sleep control", &power->sleep_control, 0);
+    one_register(report, &index, "sleep status", &power->sleep_status, 0);
+    one_register(report, &index, "pm1a control", &power->pm1a_control, 0);
+    one_register(report, &index, "pm1b control", &power->pm1b_control, 0);
+    one_register(report, &index, "poweroff", &power->poweroff_register, power->poweroff_value);
+    one_register(report, &index, "reboot", &power->reboot_register, power->reboot_value);
+    one_register(report, &index, "fw_cfg", &machine->fw_cfg, 0);
     list_end(report);
-}
-
-static void report_rest(struct report *report, const struct machine *machine)
-{
-    char text[VALUE_SIZE];
-
-    if (machine->seed_size != 0) {
-        snprintf(text, sizeof text, "%u", machine->seed_size);
-        fact(report, "seed_bytes", text, false);
-    }
-    if (machine->complaints != 0) {
-        snprintf(text, sizeof text, "%u", machine->complaints);
-        fact(report, "complaints", text, false);
-    }
 }
 
 static void report_all(struct report *report, const struct machine *machine)
 {
     report_model(report, machine);
-    report_cpus(report, machine);
-    report_memory(report, machine);
     group(report);
-    report_x64(report, machine);
-    report_gic(report, machine);
-    report_rv64(report, machine);
-    report_time(report, machine);
-    report_uarts(report, machine);
-    report_pci(report, machine);
-    report_iommus(report, machine);
+    show_list(report, &cpu_list, machine);
+    report_isa(report, machine->isa);
+    group(report);
+    SHOW(memory_lists);
+    group(report);
+    SHOW(interrupt_lists);
+    group(report);
+    SHOW(time_lists);
+    report_generic_timer(report, machine);
+    group(report);
+    SHOW(device_lists);
+    for (unsigned i = 0; i < sizeof bridge_lists / sizeof bridge_lists[0]; i++)
+        show_bridge_list(report, &bridge_lists[i], machine);
+    SHOW(iommu_lists);
+    group(report);
     report_power(report, machine);
-    report_rest(report, machine);
 }
 
 void machine_report(const struct machine *machine, struct printer *printer)
