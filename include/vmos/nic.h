@@ -34,6 +34,7 @@ struct nic_counters {
     uint64_t transmitted_frames, transmitted_bytes;
     uint64_t received_frames, received_bytes;
     uint64_t dropped_frames; /* received, but malformed or without room */
+    uint64_t refused_frames; /* to be sent, but too long, too short, or not to be lent */
 };
 
 struct nic_info {
