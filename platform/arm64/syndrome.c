@@ -124,10 +124,11 @@ static void describe_abort(uint64_t syndrome, uint64_t address, bool instruction
         else if (status >> 2 == 3)
             place = write ? "a read-only page" : instruction ? "a page that is not code" : "a forbidden page";
     }
-    if ((syndrome & ABORT_ADDRESS_INVALID) == 0)
+    bool known = (syndrome & ABORT_ADDRESS_INVALID) == 0;
+    if (known)
         snprintf(where, sizeof where, "0x%llx", (unsigned long long)address);
     snprintf(text, size, "%s abort at %s: %s %s%s (%s%s)", instruction ? "instruction" : "data", where, deed, place,
-             address < 4096 ? " through a null pointer" : "", status_name(status), level);
+             known && address < 4096 ? " through a null pointer" : "", status_name(status), level);
 }
 
 /* [Arm ARM §D17.2.37, ISS encoding for an SError interrupt] */
