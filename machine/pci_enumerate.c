@@ -192,7 +192,7 @@ static uint8_t accept_numbers(struct walk *walk, struct pci_address where)
             pci_warn(where, "its bus numbers %u to %u on bus %u make no sense", secondary, subordinate, where.bus);
         return 0;
     }
-    if ((uint8_t)numbers != where.bus)
+    if (!walk->access->read_only && (uint8_t)numbers != where.bus)
         pci_write8(walk->access, where, PCI_PRIMARY_BUS, where.bus);
     reach(walk, where, secondary, subordinate, false);
     if (walk->buses[where.bus].last < subordinate)
