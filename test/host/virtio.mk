@@ -9,3 +9,6 @@ HOST_TESTS += virtio_transport virtqueue virtio_hostile
 virtio_transport_SOURCES := $(VIRTIO_CORE) $(VIRTIO_MODEL) $(VIRTIO_ECHO)
 virtqueue_SOURCES        := $(VIRTIO_CORE) $(VIRTIO_MODEL) $(VIRTIO_ECHO)
 virtio_hostile_SOURCES   := $(VIRTIO_CORE) $(VIRTIO_MODEL) $(VIRTIO_ECHO)
+
+FUZZ_TARGETS += virtqueue
+fuzz_virtqueue_SOURCES   := $(VIRTIO_CORE) $(VIRTIO_MODEL)
