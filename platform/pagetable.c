@@ -31,16 +31,16 @@ static pte *entries_at(const struct page_table *table, uint64_t physical)
     return table->table_at(physical);
 }
 
-/* Page-aligned, within the address space, on one side of the hole in its middle. */
+/* Page-aligned and within one half of the address space. What no table index comes from is all ones in the upper
+ * half (arm64 translates one bit more there than the others do); in the lower half it is zero, as is the bit below. */
 static bool range_valid(uintptr_t at, uint64_t size)
 {
-    const unsigned unused = 64 - (PAGE_SHIFT + INDEX_BITS * MMU_LEVELS);
+    const unsigned translated = PAGE_SHIFT + INDEX_BITS * MMU_LEVELS;
     uintptr_t last = at + (size - 1);
 
     if (size == 0 || (at | size) % PAGE_SIZE != 0 || last < at)
         return false;
-    return (int64_t)(at << unused) >> unused == (int64_t)at && (int64_t)(last << unused) >> unused == (int64_t)last &&
-           (at ^ last) >> 63 == 0;
+    return last >> (translated - 1) == 0 || at >> translated == UINTPTR_MAX >> translated;
 }
 
 static void advance(struct range *range, uint64_t size)
