@@ -5,7 +5,7 @@ FDT_MACHINE := $(FDT_SOURCES) machine/machine.c lib/text.c
 
 # fdt: the format and hostile trees. fdt_machine: what is read out of trees that dtc compiles and QEMU makes.
 # fdt_oracle: every tree that is at hand, beside libfdt.
-HOST_TESTS          += fdt_machine fdt_oracle fw_cfg
+HOST_TESTS          += fdt fdt_machine fdt_oracle fw_cfg
 fdt_SOURCES        := $(FDT_MACHINE)
 fdt_machine_SOURCES := $(FDT_MACHINE)
 fdt_oracle_SOURCES := $(FDT_MACHINE)
