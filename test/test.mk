@@ -74,7 +74,7 @@ run: setup
 	$(QEMU) $(QEMU_MACHINE) -accel tcg -nodefaults -display none -serial mon:stdio -m 128M -smp 1 \
 	  -kernel $B/kernel-$(ARCH).elf -append selftest \
 	  -netdev user,id=net0 -device virtio-net-pci,netdev=net0 \
-	  -drive if=none,id=disk0,format=raw,file=build/run/disk.img -device virtio-blk-pci,drive=disk0 \
+	  -drive if=none,id=disk0,format=raw,cache=unsafe,file=build/run/disk.img -device virtio-blk-pci,drive=disk0 \
 	  -object rng-random,id=rng0,filename=/dev/urandom -device virtio-rng-pci,rng=rng0 \
 	  $(RUN_ARGS)
 

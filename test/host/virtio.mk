@@ -2,7 +2,7 @@
 
 VIRTIO_CORE  := driver/virtio/virtio.c driver/virtio/transport_pci.c driver/virtio/transport_mmio.c \
                 driver/virtio/virtqueue.c
-VIRTIO_MODEL := model/home/home.c model/virtio_device.c model/virtio_registers.c
+VIRTIO_MODEL := model/home/home.c model/home/home_memory.c model/virtio_device.c model/virtio_registers.c
 VIRTIO_ECHO  := test/host/support/virtio_echo.c
 
 HOST_TESTS += virtio_transport virtqueue virtio_hostile

@@ -193,7 +193,7 @@ def net(transport, name="n0", capture=None, options=""):
 
 def blk(transport, path, name="d0", options="", drive=""):
     suffix, more, _, _ = TRANSPORTS[transport]
-    return ["-drive", f"if=none,id={name},format=raw,file={path}{drive}",
+    return ["-drive", f"if=none,id={name},format=raw,cache=unsafe,file={path}{drive}",
             "-device", f"virtio-blk-{suffix},drive={name}{more}{options}"]
 
 
