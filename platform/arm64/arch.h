@@ -7,7 +7,8 @@
 #define ARCH_NAME    "arm64"
 #define MMU_LEVELS   4
 #define IMAGE_BASE   UINT64_C(0xffffffff80000000)
-#define PHYSMAP_BASE UINT64_C(0xffff000000000000)
+/* The upper half begins at 0xffff000000000000; what x64 has not, we leave unused. */
+#define PHYSMAP_BASE UINT64_C(0xffff800000000000)
 #define PHYSMAP_SIZE (UINT64_C(64) << 40)
 #define DEVICE_BASE  UINT64_C(0xffffc00000000000)
 #define DEVICE_SIZE  (UINT64_C(1) << 40)
