@@ -122,8 +122,9 @@ bool lapic_init(const struct machine *machine)
         log_warn("lapic", "firmware's tables say 0x%llx, the CPU says 0x%llx and is believed",
                  (unsigned long long)machine->local_apic, (unsigned long long)physical);
     lapic_write(LAPIC_TASK_PRIORITY, 0);
-    set_local_inputs(machine);
+    /* First: local inputs cannot be unmasked before [Intel SDM 3A §11.4.7.2]. */
     lapic_write(LAPIC_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
+    set_local_inputs(machine);
     lapic_write(LAPIC_ERROR_STATUS, 0);
     end_stale();
     return true;
