@@ -6,6 +6,9 @@
  * Whatever either side does wrong is counted and named, never executed. Time is simulated: it moves
  * when somebody asks for it or waits, so that a run with one seed is always the same run.
  *
+ * An owned range and submission memory come from malloc, so that the sanitizer sees a driver's overrun; completion
+ * memory is a second, read-only mapping, so that a driver's write faults; a device address is used once.
+ *
  * A test is: home_init, a model that calls home_device_create, home_start(driver), home_run..., home_stop,
  * home_device_destroy; then home_faults() and the account are empty or the driver is wrong.
  */
