@@ -85,6 +85,9 @@ struct pci_function {
      * the bridge's own bus that it belongs to; for intx_routes. */
     uint8_t root_pin;
     uint16_t root_device; /* bus << 8 | devfn */
+    /* bus << 8 | devfn as the host bridge sees its reads, writes and messages come: a conventional bridge above
+     * puts its own in place. Functions behind one share it. */
+    uint16_t requester;
     struct pci_bar bars[PCI_MAX_BARS];
     uint8_t capability_count, extended_capability_count;
     struct pci_capability capabilities[PCI_MAX_CAPABILITIES];

@@ -15,12 +15,15 @@
 #define RETRY_STEP_MS  10u
 #define RETRY_TOTAL_MS 1000u /* for all functions of a host bridge together */
 
+#define CONVENTIONAL 0xffu
+
 struct bus {
     uint8_t parent, devfn; /* the bridge that leads here */
     uint8_t limit;         /* the bridge forwards numbers up to this one; while numbering, may */
     uint8_t last;          /* the highest number in use here and below */
     bool reached;
     bool ours;       /* numbered by us */
+    uint8_t type;    /* of the bridge that leads here: PCI_EXPRESS_TYPE_*, or CONVENTIONAL */
     bool one_device; /* below a PCI Express port there is no device but 0 */
 };
 
@@ -133,23 +136,20 @@ static uint8_t last_bus(const struct machine_host_bridge *bridge)
     return bridge->last_bus < bridge->first_bus ? bridge->first_bus : bridge->last_bus;
 }
 
-/* Whether the bridge is a PCI Express port with a link: one device at its other end. */
-static bool is_port(const struct pci_access *access, struct pci_address where)
+/* What kind of PCI Express function a bridge is; CONVENTIONAL when it is none. */
+static uint8_t express_type(const struct pci_access *access, struct pci_address where)
 {
-    struct pci_function function = {.where = where};
     unsigned offset = pci_read8(access, where, PCI_CAPABILITIES) & 0xfcu;
 
     if (!(pci_read16(access, where, PCI_STATUS) & PCI_STATUS_CAPABILITIES))
-        return false;
+        return CONVENTIONAL;
     for (unsigned i = 0; i < PCI_MAX_CAPABILITIES && offset >= PCI_FIRST_CAPABILITY; i++) {
-        uint16_t header = pci_read16(access, function.where, offset);
-        if ((header & 0xff) == PCI_CAPABILITY_EXPRESS && offset + PCI_EXPRESS_FLAGS < 256) {
-            unsigned type = pci_read16(access, where, offset + PCI_EXPRESS_FLAGS) >> 4 & 0xf;
-            return type == PCI_EXPRESS_TYPE_ROOT_PORT || type == PCI_EXPRESS_TYPE_DOWNSTREAM_PORT;
-        }
+        uint16_t header = pci_read16(access, where, offset);
+        if ((header & 0xff) == PCI_CAPABILITY_EXPRESS && offset + PCI_EXPRESS_FLAGS < 256)
+            return pci_read16(access, where, offset + PCI_EXPRESS_FLAGS) >> 4 & 0xf;
         offset = header >> 8 & 0xfcu;
     }
-    return false;
+    return CONVENTIONAL;
 }
 
 /* The bus behind this bridge, 0 when none has been reached: 0 is never behind a bridge. */
@@ -165,13 +165,17 @@ static uint8_t child_of(const struct walk *walk, struct pci_address where)
 
 static void reach(struct walk *walk, struct pci_address where, uint8_t number, uint8_t limit, bool ours)
 {
-    walk->buses[number] = (struct bus){.parent = where.bus,
-                                       .devfn = where.devfn,
-                                       .limit = limit,
-                                       .last = number,
-                                       .reached = true,
-                                       .ours = ours,
-                                       .one_device = is_port(walk->access, where)};
+    uint8_t type = express_type(walk->access, where);
+
+    walk->buses[number] =
+        (struct bus){.parent = where.bus,
+                     .devfn = where.devfn,
+                     .limit = limit,
+                     .last = number,
+                     .reached = true,
+                     .ours = ours,
+                     .type = type,
+                     .one_device = type == PCI_EXPRESS_TYPE_ROOT_PORT || type == PCI_EXPRESS_TYPE_DOWNSTREAM_PORT};
 }
 
 /* Takes the numbers that the bridge has when they lie above its own bus, within what the bridge above
@@ -275,17 +279,27 @@ static void number_buses(struct walk *walk, bool accept)
 
 /* ---- Each function --------------------------------------------------------------------------------- */
 
-/* A line goes through each bridge by its place on the bus behind [PCI-to-PCI Bridge 1.2 §9.1]. */
-static void swizzle(const struct walk *walk, struct pci_function *function)
+/*
+ * How the function is seen from the root. A line goes through each bridge by its place on the bus behind
+ * [PCI-to-PCI Bridge 1.2 §9.1]. A PCI Express bridge to conventional PCI answers for what is behind it as
+ * device 0 of that bus [PCI Express to PCI/PCI-X Bridge 1.0 §2.3], a conventional bridge as itself.
+ */
+static void look_from_root(const struct walk *walk, struct pci_function *function)
 {
     uint8_t bus = function->where.bus, devfn = function->where.devfn;
     unsigned pin = function->interrupt_pin;
 
+    function->requester = (uint16_t)(bus << 8 | devfn);
     while (bus != walk->bridge->first_bus) {
+        const struct bus *above = &walk->buses[bus];
         if (pin != 0)
             pin = (pin - 1 + (devfn >> 3)) % 4 + 1;
-        devfn = walk->buses[bus].devfn;
-        bus = walk->buses[bus].parent;
+        if (above->type == PCI_EXPRESS_TYPE_TO_PCI_BRIDGE)
+            function->requester = (uint16_t)(bus << 8);
+        else if (above->type == CONVENTIONAL)
+            function->requester = (uint16_t)(above->parent << 8 | above->devfn);
+        devfn = above->devfn;
+        bus = above->parent;
     }
     function->root_pin = (uint8_t)pin;
     function->root_device = (uint16_t)(bus << 8 | devfn);
@@ -321,7 +335,7 @@ static bool read_function(struct walk *walk, const struct cursor *cursor, struct
         function->subsystem_vendor = (uint16_t)subsystem;
         function->subsystem = (uint16_t)(subsystem >> 16);
     }
-    swizzle(walk, function);
+    look_from_root(walk, function);
     pci_read_bars(walk->bridge, access, function);
     pci_read_capabilities(access, function);
     return id == pci_read32(access, where, PCI_VENDOR);

@@ -58,6 +58,7 @@ enum {
     PCI_EXPRESS_FLAGS = 2,          /* from the capability; 16 */
     PCI_EXPRESS_TYPE_ROOT_PORT = 4, /* bits 7:4 */
     PCI_EXPRESS_TYPE_DOWNSTREAM_PORT = 6,
+    PCI_EXPRESS_TYPE_TO_PCI_BRIDGE = 7,
 
     PCI_POWER_CONTROL = 4,         /* from the capability; 16 */
     PCI_POWER_STATE_MASK = 3 << 0, /* D0..D3hot */

@@ -104,6 +104,9 @@ void pci_report(const struct pci_function *function, struct printer *printer)
                   (unsigned)function->root_device >> 8, (unsigned)(function->root_device & 0xff) >> 3);
         print(printer, "\n");
     }
+    if (function->requester != (uint16_t)(function->where.bus << 8 | function->where.devfn))
+        print(printer, "requester: %02x:%02x.%x\n", (unsigned)function->requester >> 8,
+              (unsigned)(function->requester & 0xff) >> 3, (unsigned)function->requester & 7);
     for (unsigned i = 0; i < PCI_MAX_BARS; i++)
         report_bar(function, i, printer);
     report_capabilities(function, printer);

@@ -206,6 +206,28 @@ static void swizzles_lines(void **state)
     scene_free(&scene);
 }
 
+/* A root port, behind it a bridge to conventional PCI, behind that a conventional bridge. */
+static void requesters(void **state)
+{
+    struct scene scene = scene_new();
+    int port = pci_model_add_bridge(&scene.model, PCI_MODEL_ROOT, 1 << 3, true);
+    int express = pci_model_add_bridge(&scene.model, port, 0, true);
+    int plain = pci_model_add_bridge(&scene.model, express, 5 << 3, false);
+    int root = pci_model_add_bridge(&scene.model, PCI_MODEL_ROOT, 9 << 3, false);
+
+    (void)state;
+    pci_model_set(pci_model_at(&scene.model, express), 0x40 + PCI_EXPRESS_FLAGS, 2,
+                  PCI_EXPRESS_TYPE_TO_PCI_BRIDGE << 4);
+    add_nvme(&scene, plain, 3 << 3); /* on bus 3 */
+    add_nvme(&scene, root, 4 << 3);  /* on bus 4 */
+    scene_enumerate(&scene);
+    static const uint16_t expected[] = {0x0008, 0x0048, 0x0100, 0x0200, 0x0200, 0x0048};
+    assert_int_equal(scene.found.count, 6);
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(scene.found.functions[i]->requester, expected[i]);
+    scene_free(&scene);
+}
+
 /* Everything with a place has one that it alone answers at, of its own kind, aligned, in a host window, and
  * reached through the bridges; `cpu_address` follows the window's translation. */
 static unsigned check_places(struct scene *scene)
@@ -528,6 +550,7 @@ int main(void)
         cmocka_unit_test(numbers_nested_bridges),
         cmocka_unit_test(keeps_firmware_numbers_and_completes_them),
         cmocka_unit_test(swizzles_lines),
+        cmocka_unit_test(requesters),
         cmocka_unit_test(places_everything),
         cmocka_unit_test(translates),
         cmocka_unit_test(keeps_what_firmware_placed),
