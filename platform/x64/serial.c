@@ -30,7 +30,11 @@ static uint8_t memory_read(const struct ns16550 *port, unsigned number)
 {
     uintptr_t at = port->base + ((uintptr_t)number << port->shift);
 
-    return port->width == 4 ? (uint8_t) * (volatile uint32_t *)at : *(volatile uint8_t *)at;
+    if (port->width == 4)
+        return (uint8_t) * (volatile uint32_t *)at;
+    if (port->width == 2)
+        return (uint8_t) * (volatile uint16_t *)at;
+    return *(volatile uint8_t *)at;
 }
 
 static void memory_write(const struct ns16550 *port, unsigned number, uint8_t value)
@@ -39,6 +43,8 @@ static void memory_write(const struct ns16550 *port, unsigned number, uint8_t va
 
     if (port->width == 4)
         *(volatile uint32_t *)at = value;
+    else if (port->width == 2)
+        *(volatile uint16_t *)at = value;
     else
         *(volatile uint8_t *)at = value;
 }
@@ -80,30 +86,41 @@ static struct machine_line line_of(const struct machine *machine, const struct m
     return from->line;
 }
 
-static bool take(const struct machine *machine, const struct machine_uart *from)
+/* How the UART's registers are reached; base is 0 when they cannot be. */
+static struct ns16550 reach(const struct machine_uart *from)
 {
+    const struct machine_register *where = &from->registers;
+    uint8_t width = where->access_bytes == 0 ? 1 : where->access_bytes;
     struct ns16550 port = {0};
-    bool same =
-        ready && from->registers.space == ADDRESS_PORT && uart.read == port_read && place == from->registers.address;
 
     if (from->kind != UART_NS16550 || from->register_shift > 3)
-        return false;
-    if (from->registers.space == ADDRESS_PORT && from->registers.address <= UINT16_MAX - 7) {
-        port = at_port((uint16_t)from->registers.address);
-    } else if (from->registers.space == ADDRESS_MEMORY) {
+        return port;
+    if (where->space == ADDRESS_PORT && where->address <= UINT16_MAX - (7u << from->register_shift)) {
+        port = at_port((uint16_t)where->address);
+    } else if (where->space == ADDRESS_MEMORY && width <= 1 << from->register_shift && where->address % width == 0) {
         port.read = memory_read;
         port.write = memory_write;
-        port.base = (uintptr_t)vm_map_device(from->registers.address, UINT64_C(8) << from->register_shift);
-        port.width = from->registers.access_bytes;
+        port.base = (uintptr_t)vm_map_device(where->address, UINT64_C(8) << from->register_shift);
+        port.width = width;
     }
+    port.shift = from->register_shift;
+    return port;
+}
+
+/* The one in use since serial_early_init goes on as it is: what it still has to send is not thrown away. */
+static bool take(const struct machine *machine, const struct machine_uart *from)
+{
+    struct ns16550 port = reach(from);
+    bool in_ports = from->registers.space == ADDRESS_PORT;
+
     if (port.base == 0)
         return false;
-    port.shift = from->register_shift;
-    if (!same) {
-        if (!ns16550_present(&port))
+    if (!ready || !in_ports || place != from->registers.address) {
+        if (!ns16550_present(&port)) {
+            log_warn("serial", "nothing answers like a 16550 at 0x%llx", (unsigned long long)from->registers.address);
             return false;
-        bool isa = from->registers.space == ADDRESS_PORT && from->clock_hz == 0;
-        ns16550_init(&port, isa ? CLOCK_HZ : from->clock_hz, from->baud);
+        }
+        ns16550_init(&port, in_ports && from->clock_hz == 0 ? CLOCK_HZ : from->clock_hz, from->baud);
         uart = port;
         place = from->registers.address;
         ready = true;
