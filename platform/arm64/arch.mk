@@ -1,7 +1,8 @@
 # Symbols of other files are reached from the program counter, never through a table of addresses: early.c runs
 # before the addresses that the image is linked at mean anything.
 ARCH_CFLAGS  := --target=aarch64-unknown-none-elf -march=armv8-a -mgeneral-regs-only -mstrict-align \
-                -fdirect-access-external-data
+                --start-no-unused-arguments -fdirect-access-external-data \
+                --end-no-unused-arguments
 ARCH_LDFLAGS := -m aarch64elf
 ARCH_ALL      = $B/kernel-$(ARCH).efi
 QEMU         := qemu-system-aarch64

@@ -106,9 +106,10 @@ uintptr_t trap_frame_pointer(const struct trap_frame *frame)
     return frame->x[29];
 }
 
+/* The caller's: the record of this function ends with it. */
 uintptr_t cpu_frame_pointer(void)
 {
-    return (uintptr_t)__builtin_frame_address(0);
+    return *(const uintptr_t *)__builtin_frame_address(0);
 }
 
 static bool within(uintptr_t record, uint64_t guard, uint64_t top)
