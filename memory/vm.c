@@ -16,18 +16,21 @@
 #include <platform/boot.h>
 #include <platform/cpu.h>
 
-enum { POOL_PAGES = 10, DEVICE_RECORDS = 24 };
+/* The pool lasts for what is mapped before memory is known; the last pages of it map the arena. */
+enum { POOL_PAGES = 10, POOL_RESERVED = 3, DEVICE_RECORDS = 24 };
 
 #define LARGE_PAGE (UINT64_C(2) << 20)
-#define GIGABYTE (UINT64_C(1) << 30)
+/* Ranges so far apart that the map of frames would take more than this part of memory are not all used. */
+#define METADATA_PART   256
+#define METADATA_ALWAYS (UINT64_C(512) << 10)
 
 static uint8_t pool[POOL_PAGES][PAGE_SIZE] __attribute__((aligned(4096)));
 static unsigned pool_used;
 
 static struct {
-    uint64_t next, end; /* physical; equal: none */
+    uint64_t start, next, end; /* physical; next == end: nothing left */
 } arena;
-static bool frames_ready;
+static bool taking_memory, frames_ready;
 
 static uint64_t image_physical, table_pages;
 
@@ -64,19 +67,22 @@ static void *table_at(uint64_t physical)
 
 static uint64_t table_alloc(void)
 {
-    uint64_t physical;
+    uint64_t physical = 0;
 
-    table_pages++;
-    if (pool_used < POOL_PAGES)
+    if (pool_used < POOL_PAGES - (taking_memory ? 0 : POOL_RESERVED)) {
+        table_pages++;
         return virtual_to_physical(pool[pool_used++]);
+    }
     if (arena.next < arena.end) {
         physical = arena.next;
         arena.next += PAGE_SIZE;
-    } else {
-        physical = frames_ready ? frames_allocate(0, 0) : 0;
+    } else if (frames_ready) {
+        physical = frames_allocate(0, 0);
     }
-    if (physical != 0)
+    if (physical != 0) {
+        table_pages++;
         memset(physical_to_virtual(physical), 0, PAGE_SIZE);
+    }
     return physical;
 }
 
@@ -106,165 +112,249 @@ uint64_t virtual_to_physical(const void *address)
 
 bool vm_lookup(const void *address, unsigned *access)
 {
-    uint64_t physical;
-
-    return page_lookup(&kernel_table, (uintptr_t)address, &physical, access);
+    return page_lookup(&kernel_table, (uintptr_t)address, NULL, access);
 }
 
 /* ---- Firmware's tables ------------------------------------------------------------------------------ */
 
+static bool in_physmap(uint64_t page)
+{
+    return page_lookup(&kernel_table, (uintptr_t)physical_to_virtual(page), NULL, NULL);
+}
+
+/* Where the run of pages ends whose first is mapped, or not mapped, as `mapped` says. */
+static uint64_t run_end(uint64_t page, uint64_t end, bool mapped)
+{
+    while (page < end && in_physmap(page) == mapped)
+        page += PAGE_SIZE;
+    return page;
+}
+
 const void *vm_map_tables(uint64_t physical, uint64_t size)
 {
-    uint64_t first = align_down(physical, PAGE_SIZE), mapped;
-    unsigned access;
-
     if (size == 0 || physical >= PHYSMAP_SIZE || size > PHYSMAP_SIZE - physical)
         return NULL;
-    for (uint64_t page = first; page < physical + size; page += PAGE_SIZE) {
-        uintptr_t at = (uintptr_t)physical_to_virtual(page);
-        if (in_image(page))
+    if (in_image(physical) && in_image(physical + size - 1))
+        return table_at(physical);
+
+    uint64_t page = align_down(physical, PAGE_SIZE), end = align_up(physical + size, PAGE_SIZE);
+    if (page < image_physical + image_size() && image_physical < end)
+        return NULL;
+    while ((page = run_end(page, end, true)) < end) {
+        /* Up to an odd MiB: page by page, since what a larger leaf covers need not be of one kind. */
+        uint64_t behind = run_end(page, align_down(page + LARGE_PAGE / 2, LARGE_PAGE) + LARGE_PAGE / 2, false);
+        behind = behind < end ? behind : end;
+        enum status status =
+            page_map(&kernel_table, (uintptr_t)physical_to_virtual(page), page, behind - page, MMU_READ);
+        if (status != STATUS_OK) {
+            log_warn("memory", "0x%llx cannot be mapped to be read: %s", (unsigned long long)page, status_text(status));
             return NULL;
-        if (!page_lookup(&kernel_table, at, &mapped, &access) &&
-            page_map(&kernel_table, at, page, PAGE_SIZE, MMU_READ) != STATUS_OK)
-            return NULL;
+        }
+        page = behind;
     }
     return physical_to_virtual(physical);
 }
 
 /* ---- RAM ---------------------------------------------------------------------------------------------- */
 
-/* The pages of one leaf that firmware's tables were found in: those are mapped already. */
-static enum status remap_page(uint64_t physical, unsigned access)
-{
-    uintptr_t at = (uintptr_t)physical_to_virtual(physical);
-    enum status status = page_unmap(&kernel_table, at, PAGE_SIZE);
-
-    return status != STATUS_OK ? status : page_map(&kernel_table, at, physical, PAGE_SIZE, access);
-}
-
-/* Maps RAM with the largest leaves that fit, whatever of it is mapped already. */
-static void map_ram(uint64_t base, uint64_t size, unsigned access)
-{
-    while (size != 0) {
-        enum status status = STATUS_BUSY;
-        uint64_t step = 0;
-        for (int level = (int)mmu_largest_leaf(); level >= 0 && status == STATUS_BUSY; level--) {
-            step = PAGE_SIZE << (9 * level);
-            if (base % step != 0 || size < step)
-                continue;
-            status = page_map(&kernel_table, (uintptr_t)physical_to_virtual(base), base, step, access);
-            if (status == STATUS_BUSY && level == 0)
-                status = remap_page(base, access);
-        }
-        if (status != STATUS_OK)
-            panic("cannot map memory at 0x%llx: %s", (unsigned long long)base, status_text(status));
-        base += step;
-        size -= step;
-    }
-}
+struct span { /* of physical memory, in whole pages */
+    uint64_t base, end;
+};
 
 static bool is_mapped_kind(enum memory_kind kind)
 {
     return kind == MEMORY_USABLE || kind == MEMORY_INITRD || kind == MEMORY_TABLES || kind == MEMORY_ACPI_RECLAIM;
 }
 
-/* Table pages that mapping all of memory can take: one for each GiB begun (its 2 MiB leaves), one for each
- * 512 GiB, and two at each end of a range that is not aligned. */
-static uint64_t tables_needed(const struct machine *machine)
+/* What the physmap shows of a range: the pages that it fills if they are to be used, else all that it touches, up to
+ * the physmap's end, without the kernel image, so that code has no second address. */
+static unsigned spans_of(const struct memory_range *range, struct span spans[2])
 {
-    uint64_t pages = 2;
+    bool usable = range->kind == MEMORY_USABLE;
+    uint64_t base = range->base, end = base + range->size, image_after = image_physical + image_size();
+    unsigned count = 0;
 
-    for (uint32_t i = 0; i < machine->memory_count; i++)
-        if (is_mapped_kind(machine->memory[i].kind))
-            pages += machine->memory[i].size / GIGABYTE + machine->memory[i].size / (512 * GIGABYTE) + 6;
+    if (!is_mapped_kind(range->kind) || base >= PHYSMAP_SIZE || end < base)
+        return 0;
+    base = usable ? align_up(base, PAGE_SIZE) : align_down(base, PAGE_SIZE);
+    end = end > PHYSMAP_SIZE ? PHYSMAP_SIZE : usable ? align_down(end, PAGE_SIZE) : align_up(end, PAGE_SIZE);
+    if (base < end && base < image_physical)
+        spans[count++] = (struct span){base, end < image_physical ? end : image_physical};
+    if (base < end && end > image_after)
+        spans[count++] = (struct span){base > image_after ? base : image_after, end};
+    return count;
+}
+
+/* Maps RAM with the largest leaves that fit. Pages of it that firmware's tables were read from are mapped already. */
+static bool map_ram(uint64_t base, uint64_t end, unsigned access)
+{
+    uintptr_t at = (uintptr_t)physical_to_virtual(base);
+    enum status status = STATUS_OK;
+
+    if (base < end)
+        status = page_unmap(&kernel_table, at, end - base);
+    if (base < end && status == STATUS_OK)
+        status = page_map(&kernel_table, at, base, end - base, access);
+    if (status != STATUS_OK)
+        log_error("memory", "memory from 0x%llx to 0x%llx cannot be mapped and is not used: %s",
+                  (unsigned long long)base, (unsigned long long)end, status_text(status));
+    return status == STATUS_OK;
+}
+
+/* Table pages that a span can take: one for each 512 GiB and each GiB that it touches, and one for each end inside
+ * 2 MiB. `seen` holds, for each size, which was counted last: ranges come in order of address. */
+static uint64_t tables_for(const struct span *span, uint64_t seen[3])
+{
+    uint64_t pages = 0, ends[] = {span->base, span->end};
+
+    for (unsigned level = 1; level <= 2; level++) {
+        unsigned shift = PAGE_SHIFT + 9 * (level + 1);
+        uint64_t first = (span->base >> shift) + 1, last = ((span->end - 1) >> shift) + 1;
+        pages += last - first + (first != seen[level]);
+        seen[level] = last;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t region = ends[i] / LARGE_PAGE + 1;
+        pages += ends[i] % LARGE_PAGE != 0 && region != seen[0];
+        seen[0] = ends[i] % LARGE_PAGE != 0 ? region : seen[0];
+    }
     return pages;
 }
 
-/* A usable range that holds `size` bytes, from a 2 MiB boundary on where there is one. */
+/* What usable memory there is, from where to where, and how many table pages mapping everything can take. */
+struct survey {
+    uint64_t low, high, usable, tables;
+};
+
+static struct survey survey(const struct machine *machine, const struct span *window)
+{
+    struct survey found = {.low = UINT64_MAX, .tables = 2}; /* both ends of the arena */
+    uint64_t seen[3] = {0};
+    struct span spans[2];
+
+    for (uint32_t i = 0; i < machine->memory_count; i++) {
+        for (unsigned n = spans_of(&machine->memory[i], spans), j = 0; j < n; j++) {
+            found.tables += tables_for(&spans[j], seen);
+            if (machine->memory[i].kind != MEMORY_USABLE || spans[j].base < window->base || spans[j].end > window->end)
+                continue;
+            found.low = spans[j].base < found.low ? spans[j].base : found.low;
+            found.high = spans[j].end;
+            found.usable += spans[j].end - spans[j].base;
+        }
+    }
+    return found;
+}
+
+/* The usable memory that is worth its map: while the map would be too large, the smaller of the first and the last
+ * span, which lie far away from the rest, is left out. */
+static struct survey choose_window(const struct machine *machine, struct span *window)
+{
+    struct survey found = survey(machine, window);
+
+    while (found.low < found.high &&
+           frames_metadata_size(found.low, found.high) > found.usable / METADATA_PART + METADATA_ALWAYS) {
+        struct span without_first = {found.low + 1, found.high}, without_last = {found.low, found.high - 1};
+        struct survey first = survey(machine, &without_first), last = survey(machine, &without_last);
+        log_warn("memory",
+                 "usable memory from 0x%llx to 0x%llx is too sparse to keep account of; %llu KiB are not used",
+                 (unsigned long long)found.low, (unsigned long long)found.high,
+                 (unsigned long long)(found.usable - (first.usable > last.usable ? first : last).usable) / 1024);
+        *window = first.usable > last.usable ? without_first : without_last;
+        found = first.usable > last.usable ? first : last;
+    }
+    return found;
+}
+
+/* The lowest usable memory with room for `size` bytes at this alignment; address 0 stays free of meaning. */
 static uint64_t find_room(const struct machine *machine, uint64_t size, uint64_t alignment)
 {
+    struct span spans[2];
+
     for (uint32_t i = 0; i < machine->memory_count; i++) {
-        const struct memory_range *range = &machine->memory[i];
-        uint64_t base = align_up(range->base != 0 ? range->base : PAGE_SIZE, alignment);
-        if (range->kind == MEMORY_USABLE && base - range->base < range->size &&
-            range->size - (base - range->base) >= size)
-            return base;
+        if (machine->memory[i].kind != MEMORY_USABLE)
+            continue;
+        for (unsigned n = spans_of(&machine->memory[i], spans), j = 0; j < n; j++) {
+            uint64_t base = align_up(spans[j].base != 0 ? spans[j].base : PAGE_SIZE, alignment);
+            if (base < spans[j].end && spans[j].end - base >= size)
+                return base;
+        }
     }
     return 0;
 }
 
-static void bounds(const struct machine *machine, uint64_t *low, uint64_t *high)
+/* The arena is mapped with pages of the pool; from then on it gives the table pages for all the rest. */
+static void open_arena(const struct machine *machine, uint64_t metadata, uint64_t tables)
 {
-    *low = UINT64_MAX;
-    *high = 0;
-    for (uint32_t i = 0; i < machine->memory_count; i++) {
-        const struct memory_range *range = &machine->memory[i];
-        if (range->kind != MEMORY_USABLE)
-            continue;
-        if (range->base < *low)
-            *low = range->base;
-        if (range->base + range->size > *high)
-            *high = range->base + range->size;
+    uint64_t least = metadata + tables * PAGE_SIZE, size = align_up(least, LARGE_PAGE);
+
+    arena.start = find_room(machine, size, LARGE_PAGE);
+    if (arena.start == 0) {
+        size = least;
+        arena.start = find_room(machine, size, PAGE_SIZE);
     }
-    if (*low == 0)
-        *low = PAGE_SIZE; /* address 0 stays free of meaning */
+    if (arena.start == 0 || !map_ram(arena.start, arena.start + size, MMU_WRITE))
+        panic("no range of usable memory has the %llu KiB that the kernel needs to begin with; give the machine more",
+              (unsigned long long)(least / 1024));
+    arena.next = arena.start + metadata;
+    arena.end = arena.start + size;
 }
 
-/* Hands a usable range over, without what the arena in [taken, taken_end) has used. */
-static void add_frames(uint64_t base, uint64_t end, uint64_t taken, uint64_t taken_end)
+static void map_all(const struct machine *machine)
 {
-    if (base == 0)
-        base = PAGE_SIZE;
-    if (taken >= end || taken_end <= base) {
-        if (base < end)
-            frames_add(base, end - base);
-        return;
+    struct span spans[2];
+
+    for (uint32_t i = 0; i < machine->memory_count; i++) {
+        unsigned access = machine->memory[i].kind == MEMORY_USABLE ? MMU_WRITE : MMU_READ;
+        for (unsigned n = spans_of(&machine->memory[i], spans), j = 0; j < n; j++) {
+            if (arena.start >= spans[j].base && arena.end <= spans[j].end) {
+                map_ram(spans[j].base, arena.start, access);
+                spans[j].base = arena.end;
+            }
+            map_ram(spans[j].base, spans[j].end, access);
+        }
     }
-    if (base < taken)
-        frames_add(base, taken - base);
-    if (taken_end < end)
-        frames_add(taken_end, end - taken_end);
+}
+
+/* What of the arena became tables or the map of frames is kept, the rest are frames like all others. */
+static void add_frames(uint64_t base, uint64_t end)
+{
+    if (base < end && in_physmap(base) && in_physmap(end - PAGE_SIZE))
+        frames_add(base, end - base);
+}
+
+static void add_all(const struct machine *machine, const struct span *window)
+{
+    uint64_t arena_used = arena.next;
+    struct span spans[2];
+
+    for (uint32_t i = 0; i < machine->memory_count; i++) {
+        if (machine->memory[i].kind != MEMORY_USABLE)
+            continue;
+        for (unsigned n = spans_of(&machine->memory[i], spans), j = 0; j < n; j++) {
+            uint64_t base = spans[j].base, end = spans[j].end;
+            if (base < window->base || end > window->end)
+                continue;
+            if (arena.start >= base && arena.start < end) {
+                add_frames(base, arena.start);
+                base = arena_used;
+            }
+            add_frames(base, end);
+        }
+    }
 }
 
 void vm_take_memory(struct machine *machine)
 {
-    uint64_t low, high;
+    struct span window = {0, PHYSMAP_SIZE};
+    struct survey found = choose_window(machine, &window);
+    uint64_t metadata = found.low < found.high ? align_up(frames_metadata_size(found.low, found.high), PAGE_SIZE) : 0;
 
-    bounds(machine, &low, &high);
-    if (high > PHYSMAP_SIZE)
-        panic("memory up to 0x%llx is more than this kernel can map", (unsigned long long)high);
-    size_t metadata = high > low ? align_up(frames_metadata_size(low, high), PAGE_SIZE) : 0;
-    uint64_t size = align_up(metadata + tables_needed(machine) * PAGE_SIZE, LARGE_PAGE);
-    uint64_t start = find_room(machine, size, LARGE_PAGE);
-    if (start == 0) {
-        size = metadata + tables_needed(machine) * PAGE_SIZE;
-        start = find_room(machine, size, PAGE_SIZE);
-    }
-    if (start == 0)
-        panic("no range of usable memory has the %llu KiB that the kernel needs to begin with; give the machine more",
-              (unsigned long long)(size / 1024));
-    map_ram(start, size, MMU_WRITE);
-    arena.next = start + metadata;
-    arena.end = start + size;
-
-    for (uint32_t i = 0; i < machine->memory_count; i++) {
-        const struct memory_range *range = &machine->memory[i];
-        uint64_t base = align_down(range->base, PAGE_SIZE), end = align_up(range->base + range->size, PAGE_SIZE);
-        if (!is_mapped_kind(range->kind))
-            continue;
-        unsigned access = range->kind == MEMORY_USABLE ? MMU_WRITE : MMU_READ;
-        if (start >= base && start + size <= end) {
-            map_ram(base, start - base, access);
-            base = start + size;
-        }
-        map_ram(base, end - base, access);
-    }
-    uint64_t used_end = arena.next;
-    arena.end = arena.next;
-    frames_init(low, high, physical_to_virtual(start), physical_to_virtual);
-    for (uint32_t i = 0; i < machine->memory_count; i++)
-        if (machine->memory[i].kind == MEMORY_USABLE)
-            add_frames(machine->memory[i].base, machine->memory[i].base + machine->memory[i].size, start, used_end);
+    taking_memory = true;
+    open_arena(machine, metadata, found.tables);
+    map_all(machine);
+    arena.end = arena.next; /* no more tables from here: the rest become frames */
+    frames_init(found.low, found.high, physical_to_virtual(arena.start), physical_to_virtual);
+    add_all(machine, &window);
     frames_ready = true;
     known_machine = machine;
     mmu_drop_identity();
@@ -272,42 +362,63 @@ void vm_take_memory(struct machine *machine)
 
 /* ---- Registers ---------------------------------------------------------------------------------------- */
 
-static bool overlaps_ram(uint64_t physical, uint64_t size)
+static bool overlaps_ram(uint64_t first, uint64_t last)
 {
+    if (first < image_physical + image_size() && image_physical <= last)
+        return true;
     for (uint32_t i = 0; known_machine != NULL && i < known_machine->memory_count; i++) {
         const struct memory_range *range = &known_machine->memory[i];
-        if ((is_mapped_kind(range->kind) || range->kind == MEMORY_KERNEL) && physical < range->base + range->size &&
-            range->base < physical + size)
+        if ((is_mapped_kind(range->kind) || range->kind == MEMORY_KERNEL) && range->size != 0 &&
+            first <= range->base + (range->size - 1) && range->base <= last + (PAGE_SIZE - 1))
             return true;
     }
     return false;
 }
 
+/* A record for a mapping; the first few need no heap. */
+static struct device_mapping *new_record(void)
+{
+    return records_used < DEVICE_RECORDS ? &first_records[records_used++] : malloc(sizeof(struct device_mapping));
+}
+
+/* Where the next registers go: large windows as far from a 2 MiB boundary as they are physically, for large leaves. */
+static uintptr_t device_place(uint64_t first, uint64_t size)
+{
+    uint64_t ahead = size >= LARGE_PAGE ? (first - device_next) % LARGE_PAGE : 0;
+
+    return device_next + ahead;
+}
+
 volatile void *vm_map_device(uint64_t physical, uint64_t size)
 {
-    uint64_t first = align_down(physical, PAGE_SIZE), pages = align_up(physical + size, PAGE_SIZE) - first;
+    uint64_t first = align_down(physical, PAGE_SIZE), last = align_down(physical + (size - 1), PAGE_SIZE);
 
-    if (size == 0 || physical + size < physical)
+    if (size == 0 || last < first)
         return NULL;
-    for (struct device_mapping *known = device_mappings; known != NULL; known = known->next)
-        if (first >= known->physical && first + pages <= known->physical + known->size)
+    for (const struct device_mapping *known = device_mappings; known != NULL; known = known->next)
+        if (first >= known->physical && last - known->physical < known->size)
             return (volatile void *)(known->at + (physical - known->physical));
-    if (overlaps_ram(first, pages)) {
+    if (overlaps_ram(first, last)) {
         log_warn("memory", "registers at 0x%llx would lie in RAM and are not mapped", (unsigned long long)physical);
         return NULL;
     }
-    struct device_mapping *record =
-        records_used < DEVICE_RECORDS ? &first_records[records_used++] : malloc(sizeof *record);
-    if (record == NULL || pages > DEVICE_BASE + DEVICE_SIZE - device_next ||
-        page_map(&kernel_table, device_next, first, pages, MMU_WRITE | MMU_DEVICE) != STATUS_OK) {
-        log_warn("memory", "no room to map %llu KiB of registers at 0x%llx", (unsigned long long)(size / 1024),
-                 (unsigned long long)physical);
+    uint64_t pages = last - first + PAGE_SIZE;
+    uintptr_t at = device_place(first, pages);
+    enum status status = STATUS_LIMIT;
+    if (at - DEVICE_BASE < DEVICE_SIZE && pages - 1 < DEVICE_SIZE - (at - DEVICE_BASE))
+        status = page_map(&kernel_table, at, first, pages, MMU_WRITE | MMU_DEVICE);
+    struct device_mapping *record = status == STATUS_OK ? new_record() : NULL;
+    if (record == NULL) {
+        if (status == STATUS_OK)
+            page_unmap(&kernel_table, at, pages);
+        log_warn("memory", "%llu KiB of registers at 0x%llx cannot be mapped: %s", (unsigned long long)(pages / 1024),
+                 (unsigned long long)physical, status_text(status == STATUS_OK ? STATUS_NO_MEMORY : status));
         return NULL;
     }
-    *record = (struct device_mapping){.physical = first, .size = pages, .at = device_next, .next = device_mappings};
+    *record = (struct device_mapping){.physical = first, .size = pages, .at = at, .next = device_mappings};
     device_mappings = record;
-    device_next += pages;
-    return (volatile void *)(record->at + (physical - first));
+    device_next = at + pages;
+    return (volatile void *)(at + (physical - first));
 }
 
 /* ---- Pages ---------------------------------------------------------------------------------------------- */
@@ -344,14 +455,14 @@ void memory_report(struct printer *printer)
 
     frames_count(&frames);
     heap_count(&heap);
-    print(printer, "frames: %llu of 4 KiB, %llu free, %llu used, at most %llu used\n",
-          (unsigned long long)frames.total, (unsigned long long)frames.free,
-          (unsigned long long)(frames.total - frames.free), (unsigned long long)frames.peak_used);
+    print(printer, "frames: %llu of 4 KiB, %llu free, %llu used, at most %llu used\n", (unsigned long long)frames.total,
+          (unsigned long long)frames.free, (unsigned long long)(frames.total - frames.free),
+          (unsigned long long)frames.peak_used);
     print(printer, "refused: %llu requests for frames, %llu for heap memory\n", (unsigned long long)frames.refused,
           (unsigned long long)heap.failures);
     print(printer, "heap: %llu bytes in %llu blocks, %llu pages, at most %llu bytes\n",
-          (unsigned long long)heap.bytes_in_use, (unsigned long long)heap.blocks_in_use,
-          (unsigned long long)heap.pages, (unsigned long long)heap.peak_bytes);
+          (unsigned long long)heap.bytes_in_use, (unsigned long long)heap.blocks_in_use, (unsigned long long)heap.pages,
+          (unsigned long long)heap.peak_bytes);
     print(printer, "heap-misuse: %llu double frees, %llu overwritten blocks\n", (unsigned long long)heap.double_frees,
           (unsigned long long)heap.corrupted);
     print(printer, "page-tables: %llu KiB beyond the boot tables\n", (unsigned long long)(table_pages * 4));
