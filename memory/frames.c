@@ -11,7 +11,9 @@
  *       0      1    never handed over, and the block before ends here
  *
  * A block ends where the next bit is set, so its order need not be stored. Free blocks of one order are chained
- * through their own first bytes, to be found fast; a chain that was overwritten is made anew from the bits.
+ * through their own first bytes, to be found fast; a chain that was overwritten is made anew from the bits. Blocks of
+ * the largest order are not chained but looked for in the bits, from the top of memory down: to begin with, all
+ * memory is in such blocks, and none of it need be touched.
  *
  * Not called from interrupts. With a second CPU, one lock around each public function is all that is missing.
  */
@@ -23,7 +25,7 @@
 
 #define WHO "memory"
 
-enum { WORD_BITS = 64, ORDERS = FRAME_MAX_ORDER + 1 };
+enum { WORD_BITS = 64 };
 
 #define BLOCK_MAX (PAGE_SIZE << FRAME_MAX_ORDER)
 
@@ -36,7 +38,8 @@ static struct {
     uint64_t base, end; /* base is aligned to the largest block, so that indices are aligned as addresses are */
     uint64_t *begins, *free;
     void *(*touch)(uint64_t physical);
-    uint64_t first[ORDERS], last[ORDERS];
+    uint64_t first[FRAME_MAX_ORDER], last[FRAME_MAX_ORDER];
+    uint64_t whole_end; /* no free block of the largest order reaches beyond this */
     struct frame_counts counts;
 } frames;
 
@@ -114,6 +117,11 @@ static struct link *link_at(uint64_t physical)
 
 static void chain(uint64_t physical, unsigned order)
 {
+    if (order == FRAME_MAX_ORDER) {
+        if (physical + BLOCK_MAX > frames.whole_end)
+            frames.whole_end = physical + BLOCK_MAX;
+        return;
+    }
     *link_at(physical) = (struct link){.next = frames.first[order]};
     if (frames.first[order] != 0)
         link_at(frames.first[order])->previous = physical;
@@ -125,6 +133,9 @@ static void chain(uint64_t physical, unsigned order)
 /* Do the block's neighbours in the chain agree that it stands between them? */
 static bool chained(uint64_t physical, unsigned order)
 {
+    if (order == FRAME_MAX_ORDER)
+        return true;
+
     const struct link *link = link_at(physical);
     uint64_t next = link->next, previous = link->previous;
 
@@ -166,11 +177,14 @@ static void rebuild_chains(uint64_t overwritten)
               (unsigned long long)overwritten);
     memset(frames.first, 0, sizeof frames.first);
     memset(frames.last, 0, sizeof frames.last);
+    frames.whole_end = frames.base;
     each_block(rechain);
 }
 
 static void unchain(uint64_t physical, unsigned order)
 {
+    if (order == FRAME_MAX_ORDER)
+        return;
     if (!chained(physical, order))
         rebuild_chains(physical);
     struct link link = *link_at(physical);
@@ -203,27 +217,45 @@ static void release(uint64_t physical, unsigned order)
     chain(physical, order);
 }
 
-/* A free block of at least this order whose first 2^order frames lie below the limit; 0: none. Low memory
- * collects at the chains' ends, which is where the search for it begins. */
+/* The highest free block of the largest order whose first `size` bytes lie below the limit; 0: none. */
+static uint64_t find_whole(uint64_t size, uint64_t limit)
+{
+    uint64_t end = frames.whole_end;
+    bool first = true;
+
+    for (uint64_t block; end - frames.base >= BLOCK_MAX; end = block) {
+        block = end - BLOCK_MAX;
+        if (!is_block(block, FRAME_MAX_ORDER, true))
+            continue;
+        if (first)
+            frames.whole_end = end;
+        first = false;
+        if (limit == 0 || block + size <= limit)
+            return block;
+    }
+    if (first)
+        frames.whole_end = frames.base;
+    return 0;
+}
+
+/* A free block of at least this order whose first 2^order frames lie below the limit; 0: none. */
 static uint64_t find(unsigned order, uint64_t limit, unsigned *found)
 {
-    uint64_t size = PAGE_SIZE << order, steps = frame_count();
+    uint64_t size = PAGE_SIZE << order;
 
-    for (*found = order; *found <= FRAME_MAX_ORDER; ++*found) {
-        if (limit == 0 && frames.first[*found] != 0)
-            return frames.first[*found];
-        uint64_t block = limit != 0 ? frames.last[*found] : 0;
-        for (; block != 0 && steps != 0; steps--) {
+    for (*found = order; *found < FRAME_MAX_ORDER; ++*found) {
+        uint64_t block = limit == 0 ? frames.first[*found] : frames.last[*found];
+        while (block != 0) {
             if (!chained(block, *found)) {
                 rebuild_chains(block);
                 return find(order, limit, found);
             }
-            if (block + size <= limit)
+            if (limit == 0 || block + size <= limit)
                 return block;
             block = link_at(block)->previous;
         }
     }
-    return 0;
+    return find_whole(size, limit);
 }
 
 size_t frames_metadata_size(uint64_t base, uint64_t end)
@@ -238,6 +270,7 @@ void frames_init(uint64_t base, uint64_t end, void *metadata, void *(*touch)(uin
     memset(&frames, 0, sizeof frames);
     frames.base = align_down(base, BLOCK_MAX);
     frames.end = align_down(end, PAGE_SIZE);
+    frames.whole_end = frames.base;
     frames.touch = touch;
     frames.begins = metadata;
     frames.free = frames.begins + words;
@@ -332,7 +365,7 @@ void frames_count(struct frame_counts *counts)
 
 /* ---- Checking ------------------------------------------------------------------------------------- */
 
-static uint64_t check_total, check_free, check_blocks[ORDERS];
+static uint64_t check_total, check_free, check_blocks[FRAME_MAX_ORDER + 1];
 
 static void check_visit(uint64_t physical, unsigned order, bool free)
 {
@@ -378,7 +411,7 @@ bool frames_check(void)
                   (unsigned long long)frames.counts.total, (unsigned long long)frames.counts.free);
         good = false;
     }
-    for (unsigned order = 0; order < ORDERS; order++)
+    for (unsigned order = 0; order < FRAME_MAX_ORDER; order++)
         good &= check_chain(order);
     return good;
 }

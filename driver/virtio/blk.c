@@ -596,6 +596,7 @@ static enum status set_up(struct virtio_blk *blk, struct device *device)
         return status;
     read_limits(blk);
     read_serial(blk);
+    virtqueue_arm(blk->queue); /* its completion was the one that the queue began armed for */
     return device_publish_block(device, &blk->block);
 }
 

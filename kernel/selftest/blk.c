@@ -180,8 +180,11 @@ static const char *test_disk(struct batch *batch, uint8_t *memory, uint64_t bloc
 {
     const struct block_info *info = &batch->block->info;
 
-    if (run_one(batch, BLOCK_READ, 0, 1, memory) != STATUS_OK)
+    enum status status = run_one(batch, BLOCK_READ, 0, 1, memory);
+    if (status != STATUS_OK) {
+        log_error(batch->block->name, "read of block 0: %s", status_text(status));
         return "reading the first block failed";
+    }
     *wrote = may_write(batch, memory);
     if (run_one(batch, BLOCK_READ, info->block_count - 1, 1, memory) != STATUS_OK)
         return "reading the last block failed";

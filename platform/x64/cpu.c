@@ -130,11 +130,16 @@ void cpu_report(struct printer *printer)
           (cr4 & CR4_SMEP) != 0 ? " smep" : "", (cr4 & CR4_SMAP) != 0 ? " smap" : "",
           (cr4 & CR4_UMIP) != 0 ? " umip" : "");
     for (unsigned present = 2; present-- > 0;) {
-        print(printer, present != 0 ? "features:" : "absent:");
+        unsigned named = 0;
         for (unsigned i = 0; i < FEATURE_COUNT; i++)
-            if (cpu_has((enum cpu_feature)i) == (present != 0))
+            if (cpu_has((enum cpu_feature)i) == (present != 0)) {
+                if (named % 5 == 0) /* within 80 columns */
+                    print(printer, named == 0 ? "%s:" : "\n%s:", present != 0 ? "features" : "absent");
                 print(printer, " %.*s", (int)sizeof features[i].name, features[i].name);
-        print(printer, "\n");
+                named++;
+            }
+        if (named != 0)
+            print(printer, "\n");
     }
 }
 

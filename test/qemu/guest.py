@@ -24,6 +24,7 @@ class Machine:
     pci: bool = True
     mmio: bool = True
     messages: bool = True  # the machine can deliver MSI
+    ports: bool = True  # PCI functions can have I/O space
 
     @property
     def kernel(self):
@@ -42,7 +43,7 @@ MACHINES = {m.name: m for m in (
     machine("q35", "x64", "-M q35", mmio=False),
     machine("q35-max", "x64", "-M q35 -cpu max", mmio=False),
     machine("microvm", "x64", "-M microvm", pci=False),
-    machine("microvm-pcie", "x64", "-M microvm,pcie=on -cpu max"),
+    machine("microvm-pcie", "x64", "-M microvm,pcie=on -cpu max", ports=False),
     machine("gicv2", "arm64", "-M virt,gic-version=2 -cpu cortex-a72"),
     machine("gicv3", "arm64", "-M virt,gic-version=3 -cpu cortex-a72"),
     machine("gicv3-max", "arm64", "-M virt,gic-version=3 -cpu max"),
@@ -208,7 +209,8 @@ def transport_globals(transport):
 
 
 def transports_of(on):
-    return [name for name, (_, _, _, by_pci) in TRANSPORTS.items() if (on.pci if by_pci else on.mmio)]
+    return [name for name, (_, _, _, by_pci) in TRANSPORTS.items()
+            if (on.pci if by_pci else on.mmio) and (on.ports or name != "pci-legacy")]
 
 
 def have(tool):

@@ -47,9 +47,9 @@ def test_editing(name, tmp_path):
     with start(name, tmp_path) as guest:
         guest.wait_for(r"^vmos> $")
         # "tixe", left twice, backspace ("te" is left with the cursor after t), and so on until "time" stands there
-        assert "clock" in guest.command_line("tixe\x1b[D\x1b[D\x7fi\x1b[C\x7fm\x05\x15time")
+        assert "uptime" in guest.command_line("tixe\x1b[D\x1b[D\x7fi\x1b[C\x7fm\x05\x15time")
         start_at = len(guest.text)
-        assert "clock" in guest.command_line("\x1b[A"), "arrow up recalls the last line"
+        assert "uptime" in guest.command_line("\x1b[A"), "arrow up recalls the last line"
         assert "time" in guest.text[start_at:]
         guest.send("nonsense\x03")
         guest.wait_for(r"nonsense\^C\r\nvmos> $")
