@@ -4,9 +4,9 @@
 
 #include <stdint.h>
 
-#define ARCH_NAME    "arm64"
-#define MMU_LEVELS   4
-#define IMAGE_BASE   UINT64_C(0xffffffff80000000)
+#define ARCH_NAME  "arm64"
+#define MMU_LEVELS 4
+#define IMAGE_BASE UINT64_C(0xffffffff80000000)
 /* The upper half begins at 0xffff000000000000; what x64 has not, we leave unused. */
 #define PHYSMAP_BASE UINT64_C(0xffff800000000000)
 #define PHYSMAP_SIZE (UINT64_C(64) << 40)
