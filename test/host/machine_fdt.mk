@@ -3,10 +3,11 @@ FDT_SOURCES := machine/fdt.c machine/fdt_address.c machine/fdt_controllers.c mac
                machine/fdt_interrupts.c machine/fdt_machine.c machine/fdt_pci.c machine/fdt_print.c
 FDT_MACHINE := $(FDT_SOURCES) machine/machine.c lib/text.c
 
-# fdt: the format and hostile trees. fdt_machine: what is read out of trees that dtc compiles and QEMU makes.
+# fdt, fdt_contents: broken and hostile trees. fdt_machine: what is read out of trees that dtc compiles and QEMU makes.
 # fdt_oracle: every tree that is at hand, beside libfdt.
-HOST_TESTS          += fdt fdt_machine fdt_oracle fw_cfg
+HOST_TESTS          += fdt fdt_contents fdt_machine fdt_oracle fw_cfg
 fdt_SOURCES        := $(FDT_MACHINE)
+fdt_contents_SOURCES := $(FDT_MACHINE)
 fdt_machine_SOURCES := $(FDT_MACHINE)
 fdt_oracle_SOURCES := $(FDT_MACHINE)
 fdt_oracle_LIBS    := -lfdt

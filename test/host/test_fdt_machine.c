@@ -517,17 +517,16 @@ static void cpus_and_isa(void **state)
 static void several_domains(void **state)
 {
     (void)state;
-    read_source(
-        HEAD PCIE("pcie@1", "4 0 0 0x1000000", "linux,pci-domain = <3>; ",
-                  "bus-range = <4 7>;") PCIE("pcie@2", "5 0 0 0x1000000", "linux,pci-domain = <9>; ",
-                                             "msi-map = <0 &its 0x100 0x80 0x80 &its 0x1000 0x80>; iommu-map = <0 "
-                                             "&smmu 0 0x100>;") "smmu: iommu@7000000 { compatible = \"arm,smmu-v3\"; "
-                                                                "reg = <0 0x7000000 0 0x20000>;"
-                                                                "  #iommu-cells = <1>; interrupt-names = \"gerror\", "
-                                                                "\"eventq\"; interrupts = <0 8 1 0 9 1>; };"
-                                                                "its: its@6000000 { compatible = \"arm,gic-v3-its\"; "
-                                                                "reg = <0 0x6000000 0 0x20000>;"
-                                                                "  msi-controller; #msi-cells = <1>; }; };");
+    read_source(HEAD PCIE("pcie@1", "4 0 0 0x1000000", "linux,pci-domain = <3>; ", "bus-range = <4 7>;")
+                    PCIE("pcie@2", "5 0 0 0x1000000", "linux,pci-domain = <9>; ",
+                         "msi-map = <0 &its 0x100 0x80 0x80 &its 0x1000 0x80>; iommu-map = <0 "
+                         "&smmu 0 0x100>;") "smmu: iommu@7000000 { compatible = \"arm,smmu-v3\"; "
+                                            "reg = <0 0x7000000 0 0x20000>;"
+                                            "  #iommu-cells = <1>; interrupt-names = \"gerror\", "
+                                            "\"eventq\"; interrupts = <0 8 1 0 9 1>; };"
+                                            "its: its@6000000 { compatible = \"arm,gic-v3-its\"; "
+                                            "reg = <0 0x6000000 0 0x20000>;"
+                                            "  msi-controller; #msi-cells = <1>; }; };");
     assert_int_equal(host_log_count(LOG_WARN), 0);
     assert_int_equal(m.host_bridge_count, 2);
     assert_int_equal(m.host_bridges[0].segment, 3);
