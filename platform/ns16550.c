@@ -12,7 +12,7 @@ enum {
     INTERRUPT_IDENTITY = 2, /* read */
     IDENTITY_FIFOS = 3 << 6,
     FIFO_CONTROL = 2, /* write */
-    FIFO_ENABLE_AND_CLEAR = 7,
+    FIFO_ENABLE = 1 << 0, /* clears them when they were off; what was typed early stays when they were on */
     LINE_CONTROL = 3,
     LINE_CONTROL_8N1 = 3,
     LINE_CONTROL_DIVISOR = 1 << 7,
@@ -64,7 +64,7 @@ void ns16550_init(struct ns16550 *port, uint32_t clock_hz, uint32_t baud)
     uint64_t divisor = baud == 0 ? 0 : ((uint64_t)clock_hz + (uint64_t)baud * 8) / ((uint64_t)baud * 16);
 
     port->stuck = false;
-    wait_ready(port); /* what firmware has printed last leaves before the FIFO is cleared */
+    wait_ready(port); /* what firmware has printed last leaves unharmed */
     port->write(port, INTERRUPT_ENABLE, 0);
     if (divisor > 0 && divisor <= UINT16_MAX) {
         port->write(port, LINE_CONTROL, LINE_CONTROL_DIVISOR);
@@ -72,7 +72,7 @@ void ns16550_init(struct ns16550 *port, uint32_t clock_hz, uint32_t baud)
         port->write(port, INTERRUPT_ENABLE, (uint8_t)(divisor >> 8));
     }
     port->write(port, LINE_CONTROL, LINE_CONTROL_8N1);
-    port->write(port, FIFO_CONTROL, FIFO_ENABLE_AND_CLEAR);
+    port->write(port, FIFO_CONTROL, FIFO_ENABLE);
     port->write(port, MODEM_CONTROL, MODEM_CONTROL_DTR | MODEM_CONTROL_RTS | MODEM_CONTROL_OUT2);
 
     bool fifos = (port->read(port, INTERRUPT_IDENTITY) & IDENTITY_FIFOS) == IDENTITY_FIFOS;
