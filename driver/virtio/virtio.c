@@ -227,6 +227,8 @@ enum status virtio_open(struct virtio_device *virtio, struct device *device, con
         goto reset;
     virtio->messages = virtio->interrupts[0].delivery == INTERRUPT_MESSAGE &&
                        device_capability(device, PCI_CAPABILITY_MSIX, 0, msix, sizeof msix) != 0;
+    if (!virtio->messages)
+        virtio->interrupt_count = 1; /* a wire has one index, whatever the home counts */
     virtio->polled = virtio->interrupts[0].delivery == INTERRUPT_POLLED;
     virtio->transport->settle(virtio);
 

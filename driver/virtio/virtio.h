@@ -160,6 +160,7 @@ void virtqueue_disarm(struct virtqueue *queue);
  * Waits until there is a completion to take (true) or the deadline (false; also when broken). Looks now and then,
  * and rings again, even if the device forgets its interrupt or its notification. Events of the queue's interrupt
  * index are consumed: whoever shares the index with other queues or the configuration looks at those afterwards.
+ * It leaves the queue as if disarmed: arm it before an interrupt is relied on again.
  */
 bool virtqueue_wait(struct virtqueue *queue, uint64_t deadline_ns);
 
