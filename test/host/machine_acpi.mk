@@ -1,0 +1,12 @@
+# The machine's description: add.h and machine_finish, PVH, the command line, ACPI.
+ACPI_SOURCES    := machine/acpi.c machine/acpi_madt.c machine/acpi_misc.c machine/acpi_pci.c machine/acpi_iommu.c
+MACHINE_SOURCES := machine/machine.c machine/pvh.c machine/options.c machine/report.c lib/text.c
+PHYSICAL        := test/host/support/physical.c
+
+HOST_TESTS += machine acpi
+machine_SOURCES := $(MACHINE_SOURCES) $(PHYSICAL)
+acpi_SOURCES    := $(ACPI_SOURCES) $(MACHINE_SOURCES) $(PHYSICAL)
+
+FUZZ_TARGETS += acpi pvh
+fuzz_acpi_SOURCES := $(ACPI_SOURCES) $(MACHINE_SOURCES) $(PHYSICAL)
+fuzz_pvh_SOURCES  := $(MACHINE_SOURCES) $(PHYSICAL)
