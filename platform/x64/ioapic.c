@@ -63,7 +63,7 @@ static void add(uint64_t physical, uint32_t first_line)
         return;
     version = read(apic, VERSION);
     pins = (version >> 16 & 0xff) + 1;
-    if (version == 0 || version == UINT32_MAX || pins > MAX_PINS) {
+    if (version == 0 || pins > MAX_PINS) {
         log_warn("ioapic", "nothing that is an I/O APIC answers at 0x%llx (version register 0x%x); its lines are lost",
                  (unsigned long long)physical, version);
         return;

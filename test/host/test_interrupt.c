@@ -36,6 +36,7 @@ void controller_report(struct printer *printer)
 
 enum status controller_route_line(const struct machine_line *line, uint32_t route)
 {
+    assert_true(line->line != MACHINE_NO_LINE);
     if (line->line >= LINES)
         return STATUS_NOT_FOUND;
     assert_false(inputs[route].routed);

@@ -344,6 +344,10 @@ static void test_nmi_wiring(void **state)
     controller_init(&machine);
     assert_int_equal(local.registers[LAPIC_LVT_LINT0 / 16], LAPIC_LVT_MASKED);
     assert_int_equal(local.registers[LAPIC_LVT_LINT1 / 16], LAPIC_LVT_NMI);
+
+    machine.nmis[1].lint = 255; /* no such input: nothing is wired */
+    controller_init(&machine);
+    assert_int_equal(local.registers[LAPIC_LVT_LINT1 / 16], LAPIC_LVT_MASKED);
 }
 
 /* ---- I/O APICs ------------------------------------------------------------------------------------------------- */
@@ -408,6 +412,19 @@ static void test_lines_beyond(void **state)
         struct machine_line line = {.line = lines[i]};
         assert_int_equal(controller_route_line(&line, 1), STATUS_NOT_FOUND);
     }
+}
+
+/* Lines are kept in 16 bits, one value of which means none. */
+static void test_line_numbers_too_large_to_be_kept(void **state)
+{
+    struct machine_line last = {.line = 0xfffe}, none = {.line = 0xffff}, next = {.line = 0x10000};
+
+    (void)state;
+    machine.io_apics[1].first_line = 0xfff0;
+    controller_init(&machine);
+    assert_int_equal(controller_route_line(&last, 1), STATUS_OK);
+    assert_int_equal(controller_route_line(&none, 2), STATUS_NOT_FOUND);
+    assert_int_equal(controller_route_line(&next, 3), STATUS_NOT_FOUND);
 }
 
 static void test_io_apic_that_does_not_answer(void **state)
@@ -521,6 +538,7 @@ int main(void)
         CASE(test_line_of_the_second),
         CASE(test_isa_line),
         CASE(test_lines_beyond),
+        CASE(test_line_numbers_too_large_to_be_kept),
         CASE(test_io_apic_that_does_not_answer),
         CASE(test_usual_place),
         CASE(test_apic_id_too_large_to_be_told),
