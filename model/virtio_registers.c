@@ -76,6 +76,7 @@ static void write_status(struct virtio_model *model, uint32_t value)
             model_complain(model, "FEATURES_OK without VERSION_1");
         if (model->evil == D05_FEATURES_REFUSED)
             value &= ~(uint32_t)VIRTIO_STATUS_FEATURES_OK;
+        model->gone = model->evil == D05_GONE_AT_FEATURES;
     }
     if ((added & VIRTIO_STATUS_DRIVER_OK) != 0) {
         if (!legacy && (model->status & VIRTIO_STATUS_FEATURES_OK) == 0)

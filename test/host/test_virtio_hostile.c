@@ -407,6 +407,7 @@ static const struct row rows[] = {
     ROW("D04", D04_RESET_STUCK, ALL, expect_stuck_at_the_end, "queue 0: its memory is left to the device"),
     ROW("D05", D05_FEATURES_REFUSED, MODERN, expect_open_fails, "the device refuses the features 0x130000021",
         .status = STATUS_DEVICE_FAULT),
+    ROW("D05", D05_GONE_AT_FEATURES, MODERN, expect_open_fails, "status reads 0xff", .status = STATUS_DEVICE_FAULT),
     ROW("D06", D06_NO_VERSION_1, MODERN, expect_open_fails, "does not offer version_1 on its modern",
         .status = STATUS_UNSUPPORTED),
     ROW("D06", D06_UNKNOWN_FEATURES, ALL, expect_works, NULL),

@@ -118,6 +118,26 @@ static void test_no_features(void **state)
     echo_end(model);
 }
 
+/* any_layout may only be accepted by the legacy interface, whoever offers it. */
+static void test_any_layout(void **state)
+{
+    struct virtio_model_class class = echo_class;
+
+    (void)state;
+    class.features |= VIRTIO_FEATURE(VIRTIO_F_ANY_LAYOUT);
+    for (unsigned i = 0; i < SETTINGS; i++) {
+        struct virtio_device virtio;
+        home_init(NULL);
+        struct virtio_model *model = virtio_model_create(&class, NULL, &settings[i].options, VIRTIO_EVIL_NONE);
+        assert_int_equal(virtio_open(&virtio, virtio_model_device(model), echo_features, ECHO_FEATURES), STATUS_OK);
+        assert_int_equal(virtio_has(&virtio, VIRTIO_F_ANY_LAYOUT), is_legacy(&settings[i]));
+        assert_int_equal(virtio_model_features(model), virtio.features);
+        virtio_reset(&virtio);
+        virtio_close(&virtio);
+        echo_end(model);
+    }
+}
+
 static void test_config(void **state)
 {
     (void)state;
@@ -272,10 +292,9 @@ static void test_revoked(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exchange),    cmocka_unit_test(test_features_by_name),
-        cmocka_unit_test(test_no_features), cmocka_unit_test(test_config),
-        cmocka_unit_test(test_cause),       cmocka_unit_test(test_undo),
-        cmocka_unit_test(test_revoked),
+        cmocka_unit_test(test_exchange),   cmocka_unit_test(test_features_by_name), cmocka_unit_test(test_no_features),
+        cmocka_unit_test(test_any_layout), cmocka_unit_test(test_config),           cmocka_unit_test(test_cause),
+        cmocka_unit_test(test_undo),       cmocka_unit_test(test_revoked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -424,6 +424,8 @@ static void test_indirect_tables(void **state)
     home_fail_allocation(0);
     assert_int_equal(add(&bench, 10, 10, 2), STATUS_OK);
     assert_int_equal(virtqueue_room(bench.queue), 44);
+    assert_int_equal(add(&bench, 10, 10, 3), STATUS_OK); /* nor is it tried again with each request */
+    assert_int_equal(virtqueue_room(bench.queue), 24);
     end(&bench);
 }
 
