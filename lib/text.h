@@ -15,7 +15,7 @@ size_t text_copy(char *to, const char *from, size_t size);
  * '?', cuts trailing spaces, and terminates. `to` holds at least size + 1 bytes. */
 void text_sanitise(char *to, const void *field, size_t size);
 
-/* Reads a whole number, decimal or 0x..., with an optional K, M or G (binary) behind it. On success
+/* Reads a whole number, decimal or 0x..., with an optional K, M or G (binary, in either case) behind it. On success
  * stores it and where it ended (when `end` is not NULL); false on overflow or no digits. */
 bool text_to_number(const char *text, const char **end, uint64_t *number);
 

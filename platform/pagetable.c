@@ -31,16 +31,15 @@ static pte *entries_at(const struct page_table *table, uint64_t physical)
     return table->table_at(physical);
 }
 
-/* Page-aligned and within one half of the address space. What no table index comes from is all ones in the upper
- * half (arm64 translates one bit more there than the others do); in the lower half it is zero, as is the bit below. */
+/* Page-aligned and within one half of the address space, where the bits above the translated ones repeat the last. */
 static bool range_valid(uintptr_t at, uint64_t size)
 {
-    const unsigned translated = PAGE_SHIFT + INDEX_BITS * MMU_LEVELS;
+    const unsigned below = PAGE_SHIFT + INDEX_BITS * MMU_LEVELS - 1;
     uintptr_t last = at + (size - 1);
 
     if (size == 0 || (at | size) % PAGE_SIZE != 0 || last < at)
         return false;
-    return last >> (translated - 1) == 0 || at >> translated == UINTPTR_MAX >> translated;
+    return last >> below == 0 || at >> below == UINTPTR_MAX >> below;
 }
 
 static void advance(struct range *range, uint64_t size)
