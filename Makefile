@@ -41,7 +41,7 @@ build/rooms/%/.made: Makefile
 include platform/$(ARCH)/arch.mk        # ARCH_CFLAGS, ARCH_LDFLAGS, QEMU, QEMU_ARGS
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Werror
-CFLAGS   := -std=c11 -ffreestanding -Os -g -fpie -fvisibility=hidden -fno-omit-frame-pointer \
+CFLAGS   := -std=c11 -ffreestanding -Oz -g -fpie -fvisibility=hidden -fno-omit-frame-pointer \
             -fno-stack-protector -fno-strict-aliasing -fno-common -fno-asynchronous-unwind-tables \
             -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)/= -MMD -MP $(WARNINGS) $(ARCH_CFLAGS)
 
@@ -80,7 +80,7 @@ $B/initrd.o: $B/initrd.img
 
 # Linked twice: the first link gives the addresses for the symbol table that the second carries. The table
 # lies behind the code, so that the code does not move.
-LINK = $(LD) -nostdlib -static -z max-page-size=4096 --gc-sections --build-id=none $(ARCH_LDFLAGS) \
+LINK = $(LD) -O2 --icf=all -nostdlib -static -z max-page-size=4096 --gc-sections --build-id=none $(ARCH_LDFLAGS) \
        -T platform/$(ARCH)/linker.ld $(OBJECTS) $B/initrd.o
 
 $B/symbols0.o: tools/make-symbols

@@ -205,8 +205,8 @@ enum status queue_create(struct device *device, const struct queue_layout *layou
         status = dma_allocate(device, first + align_up(layout->completion_size, PAGE_SIZE), alignment, &submission);
         if (status != STATUS_OK)
             return status;
-        completion = (struct dma_memory){
-            .memory = (uint8_t *)submission.memory + first, .address = submission.address + first};
+        completion =
+            (struct dma_memory){.memory = (uint8_t *)submission.memory + first, .address = submission.address + first};
     } else {
         status = dma_allocate(device, align_up(layout->submission_size, PAGE_SIZE), alignment, &submission);
         if (status != STATUS_OK)

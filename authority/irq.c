@@ -66,7 +66,7 @@ static enum status open_message(struct device *device, unsigned index, struct de
     struct pci_function *function = device->function;
     struct message message;
     struct message_source source = {
-        .requester = (uint32_t)(function->where.bus << 8 | function->where.devfn),
+        .requester = function->requester, /* behind a conventional bridge, the bridge's */
         .segment = function->where.segment,
         .host_bridge = function->bridge,
         .index = (uint16_t)index,
@@ -90,8 +90,8 @@ static enum status open_message(struct device *device, unsigned index, struct de
 
 static enum status open_line(struct device *device, struct device_interrupt *interrupt)
 {
-    struct machine_line line = device->slot != NULL ? device->slot->line
-                                                    : pci_intx_line(device->bridge, device->function);
+    struct machine_line line =
+        device->slot != NULL ? device->slot->line : pci_intx_line(device->bridge, device->function);
     enum status status;
 
     if (line.line == MACHINE_NO_LINE)
@@ -138,8 +138,8 @@ enum status device_interrupt_open(struct device *device, unsigned index, struct 
         timer_start(&device->poll, clock_now() + POLL_INTERVAL_NS);
     }
     interrupt->open = true;
-    *out = (struct interrupt){
-        .device = device, .index = index, .epoch = device->epoch, .delivery = interrupt->delivery};
+    *out =
+        (struct interrupt){.device = device, .index = index, .epoch = device->epoch, .delivery = interrupt->delivery};
     return STATUS_OK;
 }
 

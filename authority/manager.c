@@ -95,8 +95,9 @@ static void announce_function(struct device *device)
              device->driver == NULL ? ", no driver" : "");
 }
 
-static void discover_bridge(const struct machine_host_bridge *bridge, uint16_t index)
+static void discover_bridge(const struct machine *machine, uint16_t index)
 {
+    const struct machine_host_bridge *bridge = &machine->host_bridges[index];
     struct pci_machine_access *opened = calloc(1, sizeof *opened); /* lives as long as the devices behind it */
     struct found_functions *found = calloc(1, sizeof *found);
 
@@ -109,6 +110,7 @@ static void discover_bridge(const struct machine_host_bridge *bridge, uint16_t i
     pci_access_init(opened, bridge);
     const struct pci_access *access = &opened->access;
     pci_enumerate(bridge, index, access, function_found, found);
+    pci_check_placement(machine, found->functions, found->count);
     pci_assign(bridge, access, found->functions, found->count);
     for (size_t i = 0; i < found->count; i++) {
         const struct pci_function *function = found->functions[i];
@@ -164,7 +166,7 @@ void devices_discover(const struct machine *machine, const struct driver *const 
     driver_count = count;
     announce = say;
     for (uint32_t i = 0; i < machine->host_bridge_count; i++)
-        discover_bridge(&machine->host_bridges[i], (uint16_t)i);
+        discover_bridge(machine, (uint16_t)i);
     for (uint32_t i = 0; i < machine->virtio_slot_count; i++)
         discover_slot(&machine->virtio_slots[i]);
     if (devices == NULL)
@@ -205,8 +207,7 @@ void devices_start(bool (*wanted)(const char *driver))
             if (wanted(device->driver->name))
                 start(device);
             else
-                log_info(device->name, "is left alone: the manifest does not name the driver %s",
-                         device->driver->name);
+                log_info(device->name, "is left alone: the manifest does not name the driver %s", device->driver->name);
         }
 }
 
@@ -235,7 +236,8 @@ static void recover(struct device *device)
 bool devices_pending(void)
 {
     for (struct device *device = devices; device != NULL; device = device->next)
-        if (device->running && (device->failed || device->woken || __atomic_load_n(&device->events, __ATOMIC_ACQUIRE) != 0))
+        if (device->running &&
+            (device->failed || device->woken || __atomic_load_n(&device->events, __ATOMIC_ACQUIRE) != 0))
             return true;
     return false;
 }
@@ -362,7 +364,8 @@ void devices_report(struct printer *printer)
     if (devices == NULL)
         print(printer, "this machine has no devices that vmos can see\n");
     else
-        print(printer, "%-16s %-11s %5s %-8s %10s %9s\n", "DEVICE", "STATE", "EPOCH", "IRQ BY", "INTERRUPTS", "DMA KiB");
+        print(printer, "%-16s %-11s %5s %-8s %10s %9s\n", "DEVICE", "STATE", "EPOCH", "IRQ BY", "INTERRUPTS",
+              "DMA KiB");
     for (const struct device *device = devices; device != NULL; device = device->next) {
         uint64_t count = 0;
         for (unsigned i = 0; i < device->interrupt_count; i++)

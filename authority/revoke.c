@@ -24,7 +24,8 @@ enum status device_claim(struct device *device)
         enum status status = msix_open(&device->msix, device->function, device->access);
         if (status != STATUS_OK)
             return status;
-        device->interrupt_count = msix_available(&device->msix) ? msix_vector_count(&device->msix) : 1;
+        bool messages = msix_available(&device->msix) && controller_has_messages();
+        device->interrupt_count = messages ? msix_vector_count(&device->msix) : 1;
     } else {
         device->interrupt_count = 1;
     }
@@ -57,5 +58,6 @@ void device_revoke(struct device *device, const char *reason)
     device->epoch++;
     device->state = confirmed ? DEVICE_FREE : DEVICE_QUARANTINED;
     if (!confirmed)
-        log_error(device->name, "did not confirm that its DMA has stopped; it is quarantined until the machine restarts");
+        log_error(device->name,
+                  "did not confirm that its DMA has stopped; it is quarantined until the machine restarts");
 }

@@ -55,8 +55,8 @@ enum status device_window_open(struct device *device, unsigned index, struct reg
         return status;
     if (index >= DEVICE_MAX_WINDOWS)
         return STATUS_NOT_FOUND;
-    status = device->function != NULL ? window_place_pci(device, index, &size)
-                                      : window_place_slot(device, index, &size);
+    status =
+        device->function != NULL ? window_place_pci(device, index, &size) : window_place_slot(device, index, &size);
     if (status == STATUS_OK)
         *window = (struct register_window){
             .device = device, .size = size, .index = index, .epoch = device->epoch, .backend = index};
@@ -84,25 +84,25 @@ static const struct device_window *window_place(const struct register_window *wi
 }
 
 /* One reader and one writer for each width: the same text three times would drift. */
-#define WINDOW_ACCESSORS(bits)                                                                                     \
-    uint##bits##_t window_read##bits(const struct register_window *window, uint64_t offset)                        \
-    {                                                                                                              \
-        if (!window_admits(window, offset, bits / 8))                                                              \
-            return (uint##bits##_t)UINT32_MAX;                                                                     \
-        const struct device_window *place = window_place(window);                                                  \
-        if (place->is_port)                                                                                        \
-            return port_read##bits((uint16_t)(place->port + offset));                                              \
-        return *(volatile uint##bits##_t *)(place->registers + offset);                                            \
-    }                                                                                                              \
-    void window_write##bits(const struct register_window *window, uint64_t offset, uint##bits##_t value)           \
-    {                                                                                                              \
-        if (!window_admits(window, offset, bits / 8))                                                              \
-            return;                                                                                                \
-        const struct device_window *place = window_place(window);                                                  \
-        if (place->is_port)                                                                                        \
-            port_write##bits((uint16_t)(place->port + offset), value);                                             \
-        else                                                                                                       \
-            *(volatile uint##bits##_t *)(place->registers + offset) = value;                                       \
+#define WINDOW_ACCESSORS(bits)                                                                                         \
+    uint##bits##_t window_read##bits(const struct register_window *window, uint64_t offset)                            \
+    {                                                                                                                  \
+        if (!window_admits(window, offset, bits / 8))                                                                  \
+            return (uint##bits##_t)UINT32_MAX;                                                                         \
+        const struct device_window *place = window_place(window);                                                      \
+        if (place->is_port)                                                                                            \
+            return port_read##bits((uint16_t)(place->port + offset));                                                  \
+        return *(volatile uint##bits##_t *)(place->registers + offset);                                                \
+    }                                                                                                                  \
+    void window_write##bits(const struct register_window *window, uint64_t offset, uint##bits##_t value)               \
+    {                                                                                                                  \
+        if (!window_admits(window, offset, bits / 8))                                                                  \
+            return;                                                                                                    \
+        const struct device_window *place = window_place(window);                                                      \
+        if (place->is_port)                                                                                            \
+            port_write##bits((uint16_t)(place->port + offset), value);                                                 \
+        else                                                                                                           \
+            *(volatile uint##bits##_t *)(place->registers + offset) = value;                                           \
     }
 
 WINDOW_ACCESSORS(8)

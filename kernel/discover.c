@@ -6,6 +6,7 @@
 #include "log.h"
 
 #include <lib/malloc.h>
+#include <machine/add.h>
 #include <machine/fw_cfg.h>
 #include <machine/readers.h>
 #include <memory/memory.h>
@@ -95,6 +96,20 @@ static void read_fw_cfg_tree(uint8_t *work)
     free(tree);
 }
 
+/* A PC whose tables name no ECAM (i440fx, some clouds) has configuration space behind ports 0xCF8 and 0xCFC; the
+ * address register keeps what is written to it [PCI Local Bus 3.0 §3.2.2.3.2]. */
+static void look_for_pci_ports(void)
+{
+    const uint32_t enable = UINT32_C(1) << 31;
+
+    port_write32(0xcf8, enable);
+    if (!port_space_exists() || port_read32(0xcf8) != enable)
+        return;
+    struct machine_host_bridge *bridge = machine_add_host_bridge(&machine, 0, 0, 255, 0);
+    if (bridge != NULL)
+        bridge->firmware_configured = true;
+}
+
 void discover_more(const struct boot_info *boot)
 {
     uint8_t *work;
@@ -103,6 +118,8 @@ void discover_more(const struct boot_info *boot)
         return;
     read_fw_cfg_tree(work);
     pages_free(work, 0);
+    if (machine.host_bridge_count == 0 && !machine.power.hardware_reduced)
+        look_for_pci_ports();
     machine_finish(&machine);
 }
 
@@ -115,6 +132,10 @@ void discover_machine(const struct boot_info *boot)
         read_device_tree(boot->argument);
     else
         log_error("discover", "the bootloader passed no device tree; nothing is known of this machine");
+    if (machine.cpu_count == 0) { /* nothing lists CPUs: there is the one that runs this */
+        struct machine_cpu *cpu = machine_add_cpu(&machine, boot->boot_cpu);
+        cpu->enabled = true;
+    }
     options_read(machine.command_line);
     options_read_machine(&machine, machine.command_line);
     machine_add_memory(&machine, boot->image_physical, (uint64_t)(image_end - image_start), MEMORY_KERNEL);

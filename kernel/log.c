@@ -9,7 +9,7 @@
 #include <platform/cpu.h>
 #include <platform/serial.h>
 
-enum { RING_SIZE = 16384, LINE_SIZE = 320 }; /* RING_SIZE is a power of two */
+enum { RING_SIZE = 8192, LINE_SIZE = 320 }; /* RING_SIZE is a power of two */
 
 static char ring[RING_SIZE];
 static uint64_t written, flushed; /* bytes ever; flushed <= written */

@@ -196,15 +196,24 @@ static unsigned free_slot(const struct slab *slab)
                                : 64 + (unsigned)__builtin_ctzll(~slab->used[1]);
 }
 
-/* A slot that was written to after it was freed is withdrawn: whoever wrote may do so again. */
-static void *small_allocate(unsigned class, size_t size)
+/* A slab with a free slot of the class, else of one of the next two that has one (some bytes more cost less than a
+ * page that is used for little else), else a new one. */
+static struct slab *slab_for(unsigned class, size_t alignment)
 {
-    size_t slot_size = slot_sizes[class];
+    for (unsigned near = class; near < CLASSES && near <= class + 2; near++)
+        if (heap.partial[near] != NULL && (first_slot(near) | slot_sizes[near]) % alignment == 0)
+            return heap.partial[near];
+    return slab_create(class);
+}
 
+/* A slot that was written to after it was freed is withdrawn: whoever wrote may do so again. */
+static void *small_allocate(unsigned class, size_t size, size_t alignment)
+{
     for (;;) {
-        struct slab *slab = heap.partial[class] != NULL ? heap.partial[class] : slab_create(class);
+        struct slab *slab = slab_for(class, alignment);
         if (slab == NULL)
             return NULL;
+        size_t slot_size = slot_sizes[slab->class];
         unsigned index = free_slot(slab);
         uint8_t *slot = slot_at(slab, index);
         slab_count(slab, index, true);
@@ -308,7 +317,7 @@ static void *large_allocate(size_t size, size_t alignment)
 
     if (order > FRAME_MAX_ORDER || alignment_order > FRAME_MAX_ORDER)
         return NULL;
-    struct large *large = small_allocate(class_for(sizeof *large, SLOT_ALIGNMENT), sizeof *large);
+    struct large *large = small_allocate(class_for(sizeof *large, SLOT_ALIGNMENT), sizeof *large, SLOT_ALIGNMENT);
     if (large == NULL)
         return NULL;
     void *pages = pages_allocate_raw(order, alignment_order);
@@ -362,7 +371,7 @@ void *aligned_alloc(size_t alignment, size_t size)
 
     if (is_power_of_two(alignment) && size <= PAGE_SIZE << FRAME_MAX_ORDER) {
         unsigned class = class_for(size, alignment);
-        block = class != NO_CLASS ? small_allocate(class, size) : large_allocate(size, alignment);
+        block = class != NO_CLASS ? small_allocate(class, size, alignment) : large_allocate(size, alignment);
     }
     if (block != NULL) {
         heap.counts.blocks_in_use++;

@@ -11,7 +11,7 @@ enum {
     INTERRUPT_RECEIVE = 1 << 0,
     INTERRUPT_IDENTITY = 2, /* read */
     IDENTITY_FIFOS = 3 << 6,
-    FIFO_CONTROL = 2, /* write */
+    FIFO_CONTROL = 2,     /* write */
     FIFO_ENABLE = 1 << 0, /* clears them when they were off; what was typed early stays when they were on */
     LINE_CONTROL = 3,
     LINE_CONTROL_8N1 = 3,

@@ -17,8 +17,8 @@
 
 enum {
     DIRECT_PARTS = 2,    /* up to here the ring's own descriptors cost less than a table */
-    INDIRECT_PARTS = 32, /* descriptors in one indirect table */
-    INDIRECT_TABLES = 32,
+    INDIRECT_PARTS = 20, /* descriptors in one indirect table */
+    INDIRECT_TABLES = 12,
     NO_TABLE = 32,
 };
 
@@ -240,7 +240,7 @@ static uint8_t take_table(struct virtqueue *queue, uint32_t count)
             queue->indirect = false; /* it works without */
             return NO_TABLE;
         }
-        queue->free_tables = UINT32_MAX >> (INDIRECT_TABLES - tables);
+        queue->free_tables = UINT32_MAX >> (32 - tables);
     }
     if (queue->free_tables == 0)
         return NO_TABLE;

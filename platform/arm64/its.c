@@ -70,7 +70,8 @@ enum { /* 14 bits of INTID is the least there is: 8192 LPIs, of which INTERRUPT_
        ORDER_64_KIB = 4,
        TABLE_ORDER_MOST = 4, /* a table is at most 64 KiB; what does not fit is refused */
        ITT_ALIGNMENT = 256,
-       EVENTS_MOST = 2048, /* as many as MSI-X can have */
+       EVENTS_MOST = 2048,   /* as many as MSI-X can have */
+       EVENT_BITS_LEAST = 5, /* room for several functions behind one identifier */
 
        COMMAND_SIZE = 32,
        COMMAND_QUEUE_SIZE = 4096,
@@ -431,9 +432,28 @@ static bool cover_device(struct its *its, uint32_t id)
     return true;
 }
 
+/* Functions behind a conventional bridge share its device identifier, so events are given out in turn: the lowest that
+ * none of the device's LPIs has, or event_count when all are taken. */
+static bool event_taken(const struct its_device *device, uint32_t event)
+{
+    for (uint32_t i = 0; i < INTERRUPT_MAX_ROUTES; i++)
+        if (lpis[i].device == device && lpis[i].event == event)
+            return true;
+    return false;
+}
+
+static uint32_t free_event(const struct its_device *device)
+{
+    uint32_t event = 0;
+
+    while (event < device->event_count && event_taken(device, event))
+        event++;
+    return event;
+}
+
 static enum status add_device(struct its *its, uint32_t id, uint32_t vectors, struct its_device **added)
 {
-    unsigned bits = 1;
+    unsigned bits = event_bits(its) < EVENT_BITS_LEAST ? event_bits(its) : EVENT_BITS_LEAST;
 
     while (UINT32_C(1) << bits < vectors && bits < event_bits(its))
         bits++;
@@ -482,14 +502,15 @@ enum status its_route(uint32_t id, bool any, uint32_t device_id, const struct me
         if (status != STATUS_OK)
             return status;
     }
-    if (source->index >= device->event_count)
-        return STATUS_OUT_OF_RANGE;
+    uint32_t event = free_event(device);
+    if (event == device->event_count)
+        return STATUS_LIMIT;
 
-    enum status status = command_event(device, COMMAND_MAPTI, "MAPTI", source->index, number);
+    enum status status = command_event(device, COMMAND_MAPTI, "MAPTI", event, number);
     if (status != STATUS_OK)
         return status;
-    lpis[number - GIC_FIRST_LPI] = (struct lpi){.device = device, .event = source->index};
-    *message = (struct message){.address = its->physical + GITS_TRANSLATER, .data = source->index};
+    lpis[number - GIC_FIRST_LPI] = (struct lpi){.device = device, .event = event};
+    *message = (struct message){.address = its->physical + GITS_TRANSLATER, .data = event};
     return STATUS_OK;
 }
 

@@ -50,7 +50,7 @@ void imsic_unmask(uint32_t route);
 void imsic_forget(uint32_t route); /* drops what is pending */
 /* The route whose message is next, acknowledged; NO_ROUTE when there is none. */
 uint32_t imsic_claim(void);
-/* After an interrupt with nothing to claim: has the file look again whether it interrupts at all. */
+/* After claims: makes the file's interrupt agree with what is pending. */
 void imsic_settle(void);
 /* What an APLIC calls the hart: its group, then its number in the group [AIA 1.0 §4.9.1]. */
 uint32_t imsic_hart_index(void);

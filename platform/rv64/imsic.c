@@ -19,6 +19,7 @@ enum { /* through siselect and sireg, §3.8; on rv64 only even numbers of 0x80 a
        CLAIM_IDENTITY_SHIFT = 16, /* in stopei, §3.10 */
        CLAIM_IDENTITY_MASK = 0x7ff,
        MAX_IDENTITIES = 2047,
+       SETTLE_TURNS = 8,
 };
 
 static struct {
@@ -96,6 +97,20 @@ uint32_t imsic_identity(uint32_t route)
     return route < file.identities ? route + 1 : 0;
 }
 
+/* QEMU's file (7.2; mended later) changes its state and drives the hart's interrupt without a lock against messages
+ * that arrive. One that comes while a register is written can leave the interrupt off with something to claim, or,
+ * during a claim, on with nothing to claim: for ever, were it not for this. The file looks again whenever a register
+ * is written, also with the same value. Where the two agree this costs two reads. */
+void imsic_settle(void)
+{
+    for (unsigned turn = 0; turn < SETTLE_TURNS; turn++) {
+        bool pending = csr_read(CSR_STOPEI) != 0;
+        if (pending == ((csr_read(sip) >> INTERRUPT_EXTERNAL & 1) != 0))
+            return;
+        set_register(DELIVERY, DELIVERY_ON);
+    }
+}
+
 static uint64_t select_bit(uint32_t array, uint32_t route)
 {
     uint32_t identity = imsic_identity(route);
@@ -107,16 +122,19 @@ static uint64_t select_bit(uint32_t array, uint32_t route)
 void imsic_mask(uint32_t route)
 {
     csr_clear(CSR_SIREG, select_bit(ENABLED, route));
+    imsic_settle();
 }
 
 void imsic_unmask(uint32_t route)
 {
     csr_set(CSR_SIREG, select_bit(ENABLED, route));
+    imsic_settle();
 }
 
 void imsic_forget(uint32_t route)
 {
     csr_clear(CSR_SIREG, select_bit(PENDING, route));
+    imsic_settle();
 }
 
 /* Writing stopei claims what reading it shows. Only enabled identities show, and those are routes. */
@@ -125,12 +143,4 @@ uint32_t imsic_claim(void)
     uint32_t identity = (uint32_t)(csr_swap(CSR_STOPEI, 0) >> CLAIM_IDENTITY_SHIFT & CLAIM_IDENTITY_MASK);
 
     return identity == 0 || identity > INTERRUPT_MAX_ROUTES ? NO_ROUTE : identity - 1;
-}
-
-/* QEMU's file (7.2; mended later) drives the hart's interrupt without a lock against messages that arrive: a claim
- * in that moment leaves it on with nothing pending, and the hart would be interrupted without end. It looks again
- * when a register of the file is written, also with the same value. */
-void imsic_settle(void)
-{
-    set_register(DELIVERY, DELIVERY_ON);
 }

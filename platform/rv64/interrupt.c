@@ -187,7 +187,7 @@ void controller_release(uint32_t route)
 
 /* ---- Delivery --------------------------------------------------------------------------------------- */
 
-static unsigned take_messages(void)
+static unsigned deliver_messages(void)
 {
     unsigned count = 0;
 
@@ -200,17 +200,7 @@ static unsigned take_messages(void)
         if (entry->kind == KIND_WIRE_BY_MESSAGE)
             aplic_message_handled(controllers[entry->controller].index, entry->source);
     }
-    return count;
-}
-
-static unsigned deliver_messages(void)
-{
-    unsigned count = take_messages();
-
-    if (count == 0) {
-        imsic_settle();
-        count = take_messages();
-    }
+    imsic_settle();
     return count;
 }
 
