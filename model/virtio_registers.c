@@ -214,8 +214,14 @@ static uint8_t read_and_clear_cause(struct virtio_model *model)
     return cause;
 }
 
-static void set_half(device_address *address, bool high, uint32_t value)
+/* Half an address of the selected queue: 0 descriptors, 1 available ring, 2 used ring. */
+static void write_queue_address(struct virtio_model *model, unsigned which, bool high, uint32_t value)
 {
+    struct model_queue *queue = selected(model);
+
+    if (queue == NULL)
+        return;
+    device_address *address = which == 0 ? &queue->descriptors : which == 1 ? &queue->available : &queue->used;
     *address = high ? (*address & UINT32_MAX) | (uint64_t)value << 32 : (*address & ~(uint64_t)UINT32_MAX) | value;
 }
 
@@ -267,6 +273,10 @@ static void common_write(struct virtio_model *model, uint64_t offset, uint32_t v
 
     if (queue == NULL)
         queue = &none;
+    if (offset >= VIRTIO_COMMON_QUEUE_DESC && offset < VIRTIO_COMMON_SIZE) {
+        write_queue_address(model, (unsigned)(offset - VIRTIO_COMMON_QUEUE_DESC) / 8, offset % 8 != 0, value);
+        return;
+    }
     switch (offset) {
     case VIRTIO_COMMON_OFFERED_SELECT:
         model->offered_select = value;
@@ -294,18 +304,6 @@ static void common_write(struct virtio_model *model, uint64_t offset, uint32_t v
         break;
     case VIRTIO_COMMON_QUEUE_ENABLE:
         enable_queue(model);
-        break;
-    case VIRTIO_COMMON_QUEUE_DESC:
-    case VIRTIO_COMMON_QUEUE_DESC + 4:
-        set_half(&queue->descriptors, offset % 8 != 0, value);
-        break;
-    case VIRTIO_COMMON_QUEUE_DRIVER:
-    case VIRTIO_COMMON_QUEUE_DRIVER + 4:
-        set_half(&queue->available, offset % 8 != 0, value);
-        break;
-    case VIRTIO_COMMON_QUEUE_DEVICE:
-    case VIRTIO_COMMON_QUEUE_DEVICE + 4:
-        set_half(&queue->used, offset % 8 != 0, value);
         break;
     default:
         model_complain(model, "common configuration was written at 0x%llx", (unsigned long long)offset);
@@ -474,17 +472,18 @@ static uint32_t mmio_read(struct virtio_model *model, uint64_t offset, unsigned 
 
 static void mmio_write(struct virtio_model *model, uint64_t offset, unsigned width, uint32_t value)
 {
-    struct model_queue none = {0}, *queue = selected(model);
     bool legacy = model_is_legacy(model), queue_address = offset >= VIRTIO_MMIO_QUEUE_DESC && offset < 0xa8;
 
-    if (queue == NULL)
-        queue = &none;
     if (width != 4)
         model_complain(model, "register 0x%llx written by %u bytes", (unsigned long long)offset, width);
     if (legacy ? queue_address || offset == VIRTIO_MMIO_QUEUE_READY
                : offset == VIRTIO_MMIO_GUEST_PAGE_SIZE || offset == VIRTIO_MMIO_QUEUE_ALIGN ||
                      offset == VIRTIO_MMIO_QUEUE_PAGE)
         model_complain(model, "register 0x%llx is not of this version", (unsigned long long)offset);
+    if (queue_address && offset % 16 < 8) {
+        write_queue_address(model, (unsigned)(offset - VIRTIO_MMIO_QUEUE_DESC) / 16, offset % 16 != 0, value);
+        return;
+    }
     switch (offset) {
     case VIRTIO_MMIO_OFFERED_SELECT:
         model->offered_select = value;
@@ -523,18 +522,6 @@ static void mmio_write(struct virtio_model *model, uint64_t offset, unsigned wid
         break;
     case VIRTIO_MMIO_STATUS:
         write_status(model, value);
-        break;
-    case VIRTIO_MMIO_QUEUE_DESC:
-    case VIRTIO_MMIO_QUEUE_DESC + 4:
-        set_half(&queue->descriptors, offset % 8 != 0, value);
-        break;
-    case VIRTIO_MMIO_QUEUE_DRIVER:
-    case VIRTIO_MMIO_QUEUE_DRIVER + 4:
-        set_half(&queue->available, offset % 8 != 0, value);
-        break;
-    case VIRTIO_MMIO_QUEUE_DEVICE:
-    case VIRTIO_MMIO_QUEUE_DEVICE + 4:
-        set_half(&queue->used, offset % 8 != 0, value);
         break;
     default:
         model_complain(model, "register 0x%llx was written", (unsigned long long)offset);

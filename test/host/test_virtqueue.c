@@ -106,6 +106,34 @@ static void drain(struct run *run)
     assert_int_equal(virtqueue_room(run->queue), virtqueue_size(run->queue));
 }
 
+static void step(struct run *run)
+{
+    switch (pick(8)) {
+    case 0:
+    case 1:
+    case 2:
+        for (unsigned n = pick(run->capacity < 40 ? run->capacity : 40) + 1; n != 0; n--)
+            add_one(run);
+        break;
+    case 3:
+    case 4:
+        virtqueue_submit(run->queue);
+        break;
+    case 5:
+        while (take_one(run)) {
+        }
+        break;
+    case 6:
+        virtqueue_disarm(run->queue);
+        driver_wait(run->virtio.device, run->virtio.events, clock_now() + pick(20000));
+        break;
+    case 7:
+        if (!virtqueue_arm(run->queue))
+            driver_wait(run->virtio.device, run->virtio.events, clock_now() + pick(100000));
+        break;
+    }
+}
+
 static void run_randomly(const struct virtio_model_options *options, uint16_t max_size, uint64_t seed, unsigned steps)
 {
     struct run run = {0};
@@ -119,32 +147,8 @@ static void run_randomly(const struct virtio_model_options *options, uint16_t ma
     run.requests = calloc(run.capacity, sizeof *run.requests);
     run.out = calloc(run.capacity, sizeof *run.out);
 
-    for (unsigned i = 0; i < steps; i++) {
-        switch (pick(8)) {
-        case 0:
-        case 1:
-        case 2:
-            for (unsigned n = pick(run.capacity < 40 ? run.capacity : 40) + 1; n != 0; n--)
-                add_one(&run);
-            break;
-        case 3:
-        case 4:
-            virtqueue_submit(run.queue);
-            break;
-        case 5:
-            while (take_one(&run)) {
-            }
-            break;
-        case 6:
-            virtqueue_disarm(run.queue);
-            driver_wait(run.virtio.device, run.virtio.events, clock_now() + pick(20000));
-            break;
-        case 7:
-            if (!virtqueue_arm(run.queue))
-                driver_wait(run.virtio.device, run.virtio.events, clock_now() + pick(100000));
-            break;
-        }
-    }
+    for (unsigned i = 0; i < steps; i++)
+        step(&run);
     drain(&run);
     assert_int_equal(run.back, run.added);
     for (unsigned n = pick(8); n != 0; n--)
