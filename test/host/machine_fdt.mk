@@ -1,7 +1,7 @@
 # Tests of the device tree's reader and of fw_cfg.
 FDT_SOURCES := machine/fdt.c machine/fdt_address.c machine/fdt_controllers.c machine/fdt_cpus.c machine/fdt_devices.c \
                machine/fdt_interrupts.c machine/fdt_machine.c machine/fdt_pci.c machine/fdt_print.c
-FDT_MACHINE := $(FDT_SOURCES) machine/machine.c lib/text.c
+FDT_MACHINE := $(FDT_SOURCES) machine/machine.c machine/add.c lib/text.c
 
 # fdt, fdt_contents: broken and hostile trees. fdt_machine: what is read out of trees that dtc compiles and QEMU makes.
 # fdt_oracle: every tree that is at hand, beside libfdt.
