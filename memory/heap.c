@@ -33,15 +33,15 @@ struct slab {
     struct slab *next, *previous;
     uint64_t used[USED_WORDS];
     uint8_t class, used_count;
-    uint8_t fresh; /* slots from here on have never been used */
-    uint64_t guard;
+    uint8_t fresh;     /* slots from here on have never been used */
+    uint64_t guard[2]; /* right before the first slot */
 };
 
 #define SLAB_MAGIC  UINT64_C(0x6873c46d1bab5eed)
 #define SLAB_GUARD  UINT64_C(0xa5a5a5a5a5a5a5a5)
 #define HEADER_SIZE 64
 
-_Static_assert(sizeof(struct slab) <= HEADER_SIZE, "the header must fit before the first slot");
+_Static_assert(sizeof(struct slab) == HEADER_SIZE, "the header ends where the first slot begins");
 
 struct large { /* a run of pages; kept in a small block of its own */
     struct large *next;
@@ -168,7 +168,8 @@ static struct slab *slab_create(unsigned class)
 
     if (slab == NULL)
         return NULL;
-    *slab = (struct slab){.magic = SLAB_MAGIC ^ (uintptr_t)slab, .class = (uint8_t) class, .guard = SLAB_GUARD};
+    *slab = (struct slab){
+        .magic = SLAB_MAGIC ^ (uintptr_t)slab, .class = (uint8_t) class, .guard = {SLAB_GUARD, SLAB_GUARD}};
     heap.counts.pages++;
     slab_link(slab);
     return slab;
@@ -235,6 +236,15 @@ static bool refuse(const void *block, const char *why, const void *caller)
     return false;
 }
 
+static bool header_intact(const struct slab *slab)
+{
+    bool intact = slab->guard[0] == SLAB_GUARD && slab->guard[1] == SLAB_GUARD;
+
+    if (!intact)
+        say_corrupted(slot_at(slab, 0), "was written to before its beginning");
+    return intact;
+}
+
 /* The slab around a block; NULL when there is none. */
 static struct slab *slab_of(const void *block)
 {
@@ -244,10 +254,8 @@ static struct slab *slab_of(const void *block)
     if (!vm_lookup(slab, &access) || access != MMU_WRITE || slab->magic != (SLAB_MAGIC ^ (uintptr_t)slab) ||
         slab->class >= CLASSES)
         return NULL;
-    if (slab->guard != SLAB_GUARD) {
-        say_corrupted(slot_at(slab, 0), "was written to before its beginning");
-        slab->guard = SLAB_GUARD;
-    }
+    if (!header_intact(slab))
+        slab->guard[0] = slab->guard[1] = SLAB_GUARD;
     return slab;
 }
 
@@ -426,10 +434,8 @@ void heap_count(struct heap_counts *counts)
 static bool slab_intact(const struct slab *slab)
 {
     size_t slot_size = slot_sizes[slab->class], size;
-    bool good = slab->guard == SLAB_GUARD;
+    bool good = header_intact(slab);
 
-    if (!good)
-        say_corrupted(slot_at(slab, 0), "was written to before its beginning");
     for (unsigned index = 0; index < slab->fresh; index++) {
         const uint8_t *slot = slot_at(slab, index);
         if (slot_used(slab, index)) {
