@@ -70,7 +70,7 @@ struct device {
     const struct machine_virtio_slot *slot;
 
     struct device_window windows[DEVICE_MAX_WINDOWS];
-    struct device_interrupt interrupts[DEVICE_MAX_INTERRUPTS];
+    struct device_interrupt *interrupts; /* interrupt_count of them, while the device is claimed */
     unsigned interrupt_count;
     uint32_t events; /* raised and not yet returned; written from interrupt context */
     struct timer poll;

@@ -12,10 +12,13 @@
 #include <lib/string.h>
 #include <memory/memory.h>
 
+/* What shares a page: a device's data with its data, and never what the driver may write with what it may only read. */
+enum purpose { PURPOSE_DATA, PURPOSE_SUBMISSION, PURPOSE_COMPLETION };
+
 struct dma_block {
     struct dma_block *next;
     uint8_t *memory;
-    unsigned order;
+    uint8_t order, purpose;
     uint32_t used;  /* bytes handed out from the start; a whole-page allocation uses all */
     uint32_t count; /* allocations that live in it */
 };
@@ -28,7 +31,7 @@ struct dma_loan {
 
 enum { DMA_MAX_LOANS = 1 << 16, DMA_BLOCK_SHARED_LIMIT = PAGE_SIZE / 2 };
 
-static struct dma_block *block_create(struct device *device, unsigned order)
+static struct dma_block *block_create(struct device *device, unsigned order, enum purpose purpose)
 {
     struct dma_block *block = calloc(1, sizeof *block);
 
@@ -39,7 +42,8 @@ static struct dma_block *block_create(struct device *device, unsigned order)
         free(block);
         return NULL;
     }
-    block->order = order;
+    block->order = (uint8_t)order;
+    block->purpose = (uint8_t)purpose;
     block->next = device->ledger.blocks;
     device->ledger.blocks = block;
     device->ledger.owned_bytes += PAGE_SIZE << order;
@@ -68,7 +72,8 @@ static unsigned order_for(size_t size)
     return order;
 }
 
-enum status dma_allocate(struct device *device, size_t size, size_t alignment, struct dma_memory *out)
+static enum status allocate(struct device *device, size_t size, size_t alignment, enum purpose purpose,
+                            struct dma_memory *out)
 {
     enum status status = authority_check(device, device->epoch);
     struct dma_block *block = NULL;
@@ -80,16 +85,16 @@ enum status dma_allocate(struct device *device, size_t size, size_t alignment, s
         return STATUS_INVALID;
     if (size <= DMA_BLOCK_SHARED_LIMIT && alignment <= DMA_BLOCK_SHARED_LIMIT) {
         for (block = device->ledger.blocks; block != NULL; block = block->next)
-            if (block->order == 0 && align_up(block->used, alignment) + size <= PAGE_SIZE)
+            if (block->order == 0 && block->purpose == purpose && align_up(block->used, alignment) + size <= PAGE_SIZE)
                 break;
-        if (block == NULL && (block = block_create(device, 0)) == NULL)
+        if (block == NULL && (block = block_create(device, 0, purpose)) == NULL)
             return STATUS_NO_MEMORY;
         block->used = (uint32_t)align_up(block->used, alignment);
     } else {
         unsigned order = order_for(size > alignment ? size : alignment);
         if (order > FRAME_MAX_ORDER)
             return STATUS_LIMIT;
-        if ((block = block_create(device, order)) == NULL)
+        if ((block = block_create(device, order, purpose)) == NULL)
             return STATUS_NO_MEMORY;
     }
     out->memory = block->memory + block->used;
@@ -98,6 +103,11 @@ enum status dma_allocate(struct device *device, size_t size, size_t alignment, s
     block->used = block->order == 0 && size <= DMA_BLOCK_SHARED_LIMIT ? block->used + (uint32_t)size : PAGE_SIZE;
     block->count++;
     return STATUS_OK;
+}
+
+enum status dma_allocate(struct device *device, size_t size, size_t alignment, struct dma_memory *out)
+{
+    return allocate(device, size, alignment, PURPOSE_DATA, out);
 }
 
 void dma_free(struct device *device, struct dma_memory *memory)
@@ -193,7 +203,6 @@ void dma_return(struct device *device, uint32_t loan)
 enum status queue_create(struct device *device, const struct queue_layout *layout, struct device_queue *queue)
 {
     struct dma_memory submission, completion;
-    size_t alignment = layout->alignment > PAGE_SIZE ? layout->alignment : PAGE_SIZE;
     enum status status;
 
     *queue = (struct device_queue){0};
@@ -201,6 +210,7 @@ enum status queue_create(struct device *device, const struct queue_layout *layou
         layout->alignment > 65536)
         return STATUS_INVALID;
     if (layout->adjacent) {
+        size_t alignment = layout->alignment > PAGE_SIZE ? layout->alignment : PAGE_SIZE;
         size_t first = align_up(layout->submission_size, alignment);
         status = dma_allocate(device, first + align_up(layout->completion_size, PAGE_SIZE), alignment, &submission);
         if (status != STATUS_OK)
@@ -208,10 +218,10 @@ enum status queue_create(struct device *device, const struct queue_layout *layou
         completion =
             (struct dma_memory){.memory = (uint8_t *)submission.memory + first, .address = submission.address + first};
     } else {
-        status = dma_allocate(device, align_up(layout->submission_size, PAGE_SIZE), alignment, &submission);
+        status = allocate(device, layout->submission_size, layout->alignment, PURPOSE_SUBMISSION, &submission);
         if (status != STATUS_OK)
             return status;
-        status = dma_allocate(device, align_up(layout->completion_size, PAGE_SIZE), alignment, &completion);
+        status = allocate(device, layout->completion_size, layout->alignment, PURPOSE_COMPLETION, &completion);
         if (status != STATUS_OK) {
             dma_free(device, &submission);
             return status;

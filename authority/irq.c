@@ -9,7 +9,7 @@
 #include "device.h"
 
 #include <lib/log.h>
-#include <lib/string.h>
+#include <lib/malloc.h>
 #include <platform/cpu.h>
 #include <platform/interrupt.h>
 
@@ -111,13 +111,13 @@ static enum status open_line(struct device *device, struct device_interrupt *int
 enum status device_interrupt_open(struct device *device, unsigned index, struct interrupt *out)
 {
     enum status status = authority_check(device, device->epoch);
-    struct device_interrupt *interrupt = &device->interrupts[index];
 
     *out = (struct interrupt){0};
     if (status != STATUS_OK)
         return status;
     if (index >= device->interrupt_count)
         return STATUS_OUT_OF_RANGE;
+    struct device_interrupt *interrupt = &device->interrupts[index];
     if (interrupt->open)
         return STATUS_BUSY;
     *interrupt = (struct device_interrupt){.device = device};
@@ -183,12 +183,15 @@ void interrupt_close(struct interrupt *handle)
 
 void device_interrupts_end(struct device *device)
 {
-    for (unsigned index = 0; index < DEVICE_MAX_INTERRUPTS; index++)
+    for (unsigned index = 0; index < device->interrupt_count; index++)
         interrupt_end(device, index);
     if (device->function != NULL)
         msix_disable(&device->msix);
     timer_cancel(&device->poll);
     __atomic_store_n(&device->events, 0, __ATOMIC_RELEASE);
+    free(device->interrupts);
+    device->interrupts = NULL;
+    device->interrupt_count = 0;
 }
 
 static void wait_over(struct timer *timer)
@@ -207,7 +210,7 @@ uint32_t driver_wait(struct device *device, uint32_t events, uint64_t deadline_n
     if (deadline_ns != DEADLINE_NEVER)
         timer_start(&timer, deadline_ns);
     while ((raised = __atomic_load_n(&device->events, __ATOMIC_ACQUIRE) & events) == 0 && !over)
-        cpu_sleep();
+        clock_sleep();
     __atomic_fetch_and(&device->events, ~raised, __ATOMIC_ACQ_REL);
     timer_cancel(&timer);
     cpu_interrupts_restore(saved);

@@ -356,7 +356,7 @@ static const char *delivery_text(const struct device *device)
 {
     static const char *const words[] = {"message", "line", "polled"};
 
-    return device->interrupts[0].open ? words[device->interrupts[0].delivery] : "-";
+    return device->interrupt_count != 0 && device->interrupts[0].open ? words[device->interrupts[0].delivery] : "-";
 }
 
 void devices_report(struct printer *printer)

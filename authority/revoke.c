@@ -7,6 +7,7 @@
 #include "device.h"
 
 #include <lib/log.h>
+#include <lib/malloc.h>
 
 enum status authority_check(struct device *device, uint32_t epoch)
 {
@@ -31,6 +32,11 @@ enum status device_claim(struct device *device)
     }
     if (device->interrupt_count > DEVICE_MAX_INTERRUPTS)
         device->interrupt_count = DEVICE_MAX_INTERRUPTS;
+    device->interrupts = calloc(device->interrupt_count, sizeof *device->interrupts);
+    if (device->interrupts == NULL) {
+        device->interrupt_count = 0;
+        return STATUS_NO_MEMORY;
+    }
     device->state = DEVICE_CLAIMED;
     device->failed = false;
     return STATUS_OK;

@@ -43,7 +43,8 @@ static void start_clock(const struct boot_info *boot)
 static void describe_memory(void)
 {
     struct frame_counts counts;
-    uint64_t usable = 0, image = (uint64_t)(image_end - image_start) - (uint64_t)(initrd_embedded_end - initrd_embedded);
+    uint64_t usable = 0,
+             image = (uint64_t)(image_end - image_start) - (uint64_t)(initrd_embedded_end - initrd_embedded);
 
     frames_count(&counts);
     for (uint32_t i = 0; i < machine.memory_count; i++)
@@ -79,6 +80,10 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     devices_start(manifest_wants_driver);
     random_take_entropy();
     describe_memory();
+    uint64_t idle = clock_idle(), now = clock_now();
+    log_info("kernel", "ready after %llu us, of which %llu us asleep",
+             (unsigned long long)(now / NANOSECONDS_PER_MICROSECOND),
+             (unsigned long long)(idle / NANOSECONDS_PER_MICROSECOND));
     say("ready");
 
     if (options.selftest) {

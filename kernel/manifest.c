@@ -80,8 +80,10 @@ void manifest_read(void)
         from_bootloader = read_ramdisk(physical_to_virtual(given->base), given->size);
         if (from_bootloader)
             return;
-        log_warn("manifest", "the initial ramdisk of the bootloader (%llu bytes) is no cpio archive with a vmos.conf; "
-                             "the embedded one is used", (unsigned long long)given->size);
+        log_warn("manifest",
+                 "the initial ramdisk of the bootloader (%llu bytes) is no cpio archive with a vmos.conf; "
+                 "the embedded one is used",
+                 (unsigned long long)given->size);
     }
     if (!read_ramdisk(initrd_embedded, (size_t)(initrd_embedded_end - initrd_embedded)))
         log_error("manifest", "the embedded initial ramdisk has no vmos.conf; no driver will run");

@@ -11,9 +11,15 @@ static const struct {
     const char *name;
     void (*run)(struct selftest_result *result);
 } tests[] = {
-    {"console", selftest_console},     {"memory", selftest_memory},       {"heap", selftest_heap},
-    {"timer", selftest_timer},         {"interrupt", selftest_interrupt}, {"discovery", selftest_discovery},
-    {"net", selftest_net},             {"blk", selftest_blk},             {"rng", selftest_rng},
+    {"console", selftest_console},
+    {"memory", selftest_memory},
+    {"heap", selftest_heap},
+    {"timer", selftest_timer},
+    {"interrupt", selftest_interrupt},
+    {"discovery", selftest_discovery},
+    {"net", selftest_net},
+    {"blk", selftest_blk},
+    {"rng", selftest_rng},
 };
 
 enum { TEST_COUNT = sizeof tests / sizeof tests[0] };

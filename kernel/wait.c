@@ -26,7 +26,7 @@ bool kernel_wait(bool (*done)(void *context), void *context, uint64_t deadline_n
             break;
         }
         if (!busy && !devices_pending())
-            cpu_sleep();
+            clock_sleep();
         cpu_interrupts_restore(saved);
     }
     timer_cancel(&timer);

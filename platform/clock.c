@@ -253,3 +253,16 @@ void clock_report(struct printer *printer)
           (unsigned long long)early_alarms);
     print(printer, "timers: %u armed\n", armed);
 }
+
+void clock_sleep(void)
+{
+    uint64_t start = clock_now();
+
+    cpu_sleep();
+    cpu_local()->idle_ns += clock_now() - start;
+}
+
+uint64_t clock_idle(void)
+{
+    return cpu_local()->idle_ns;
+}

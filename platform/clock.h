@@ -42,6 +42,10 @@ struct timer {
 void timer_start(struct timer *timer, uint64_t deadline_ns); /* moves it when already armed */
 void timer_cancel(struct timer *timer);
 
+/* cpu_sleep(), with the time slept counted as idle. */
+void clock_sleep(void);
+uint64_t clock_idle(void); /* nanoseconds slept since boot */
+
 /* Spins for at least this long; for hardware that asks for microseconds. */
 void clock_spin(uint64_t nanoseconds);
 

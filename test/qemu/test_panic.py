@@ -26,7 +26,7 @@ def test_panic(name):
 
 @pytest.mark.parametrize("name", ["q35", "gicv3", "plic"])
 @pytest.mark.parametrize("fault,sentence", [
-    ("read", "read"), ("write-code", "writ"), ("execute-data", "instruction|execut"), ("stack", "stack")])
+    ("read", "read|load"), ("write-code", "writ|store"), ("execute-data", "instruction|execut"), ("stack", "stack")])
 def test_fault(name, fault, sentence):
     """Faults that the kernel is made to take on purpose: the sentence, registers, and where it was."""
     on = MACHINES[name]
