@@ -632,7 +632,9 @@ static void add_common(const struct virtio_model *model, struct home_device *to)
 static void add_capabilities(const struct virtio_model *model, struct home_device *to)
 {
     uint32_t multiplier = model->evil == D03_MULTIPLIER_0      ? 0
+                          : model->evil == D03_MULTIPLIER_1    ? 1
                           : model->evil == D03_MULTIPLIER_2    ? 2
+                          : model->evil == D03_MULTIPLIER_6    ? 6
                           : model->evil == D03_MULTIPLIER_HUGE ? UINT32_C(0x80000000)
                                                                : NOTIFY_MULTIPLIER;
     add_common(model, to);
@@ -660,7 +662,7 @@ void model_describe(const struct virtio_model *model, struct home_device *to)
     if (is_mmio(model)) {
         to->identity.bus = DEVICE_BUS_VIRTIO_MMIO;
         to->identity.device = id;
-        to->window_sizes[0] = MMIO_SIZE;
+        to->window_sizes[0] = model->evil == D01_WINDOW_SMALL ? 0x80 : MMIO_SIZE;
         return;
     }
     to->identity.bus = DEVICE_BUS_PCI;
@@ -675,7 +677,7 @@ void model_describe(const struct virtio_model *model, struct home_device *to)
         to->window_sizes[1] = 4096;
     }
     if (!modern_only)
-        to->window_sizes[0] = LEGACY_BAR_SIZE;
+        to->window_sizes[0] = model->evil == D01_WINDOW_SMALL ? 16 : LEGACY_BAR_SIZE;
     if (model->options.transport != VIRTIO_MODEL_PCI_LEGACY) {
         to->window_sizes[MODERN_BAR] = MODERN_BAR_SIZE;
         add_capabilities(model, to);

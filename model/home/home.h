@@ -19,9 +19,10 @@
 
 struct home_options {
     uint64_t seed;
-    bool contiguous_loans;     /* else each loan is split at pages of 4 KiB that lie apart for the device */
-    bool writable_completions; /* else the driver's view of completion memory faults on a write (slower to make) */
-    size_t dma_limit;          /* bytes of owned memory per device; 0: no limit */
+    bool contiguous_loans;        /* else each loan is split at pages of 4 KiB that lie apart for the device */
+    bool writable_completions;    /* else the driver's view of completion memory faults on a write (slower to make) */
+    device_address first_address; /* where device addresses begin, of pages; 0: at 4 TiB */
+    size_t dma_limit;             /* bytes of owned memory per device; 0: no limit */
 };
 
 /* Forgets everything from before; NULL: the defaults above. */

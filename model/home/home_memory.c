@@ -57,7 +57,7 @@ static void remove_grants(struct device *device, size_t first, size_t count)
 static device_address take_addresses(struct device *device, uint64_t size, uint64_t alignment)
 {
     if (device->next_address == 0)
-        device->next_address = FIRST_ADDRESS;
+        device->next_address = home_options()->first_address != 0 ? home_options()->first_address : FIRST_ADDRESS;
     device_address address = align_up(device->next_address, alignment < PAGE ? PAGE : alignment);
 
     device->next_address = align_up(address + size, PAGE) + PAGE;

@@ -217,6 +217,26 @@ static void test_cause(void **state)
     }
 }
 
+/* A legacy queue is named by a page number of 32 bits; where that cannot be, it is refused in words. */
+static void test_far_memory(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < SETTINGS; i++) {
+        struct virtio_device virtio;
+        struct virtqueue *queue;
+        struct virtio_model *model = echo_begin(&settings[i].options, VIRTIO_EVIL_NONE, i);
+        home_init(&(struct home_options){.first_address = UINT64_C(1) << 44});
+        assert_int_equal(virtio_open(&virtio, virtio_model_device(model), echo_features, ECHO_FEATURES), STATUS_OK);
+        enum status status = virtqueue_open(&queue, &virtio, 0, 16, 1);
+        assert_int_equal(status, is_legacy(&settings[i]) ? STATUS_UNSUPPORTED : STATUS_OK);
+        assert_int_equal(host_log_has("queue 0 lies above 16 TiB"), is_legacy(&settings[i]));
+        virtio_reset(&virtio);
+        virtqueue_close(queue);
+        virtio_close(&virtio);
+        echo_end(model);
+    }
+}
+
 /* Each allocation in turn is refused: an error comes back and nothing is kept. */
 static void test_undo(void **state)
 {
@@ -294,7 +314,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exchange),   cmocka_unit_test(test_features_by_name), cmocka_unit_test(test_no_features),
         cmocka_unit_test(test_any_layout), cmocka_unit_test(test_config),           cmocka_unit_test(test_cause),
-        cmocka_unit_test(test_undo),       cmocka_unit_test(test_revoked),
+        cmocka_unit_test(test_undo),       cmocka_unit_test(test_far_memory),       cmocka_unit_test(test_revoked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
