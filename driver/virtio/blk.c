@@ -18,11 +18,13 @@
 
 /* Features [virtio 1.2 §5.2.3]. */
 enum {
+    F_BARRIER = 0, /* legacy only, as is SCSI */
     F_SIZE_MAX = 1,
     F_SEG_MAX = 2,
     F_GEOMETRY = 4,
     F_RO = 5,
     F_BLK_SIZE = 6,
+    F_SCSI = 7,
     F_FLUSH = 9,
     F_TOPOLOGY = 10,
     F_CONFIG_WCE = 11,
@@ -34,11 +36,13 @@ enum {
 };
 
 static const struct virtio_feature features[] = {
+    {.bit = F_BARRIER, .name = "barrier"},
     {.bit = F_SIZE_MAX, .wanted = true, .name = "size_max"},
     {.bit = F_SEG_MAX, .wanted = true, .name = "seg_max"},
     {.bit = F_GEOMETRY, .name = "geometry"},
     {.bit = F_RO, .wanted = true, .name = "ro"},
     {.bit = F_BLK_SIZE, .wanted = true, .name = "blk_size"},
+    {.bit = F_SCSI, .name = "scsi"},
     {.bit = F_FLUSH, .wanted = true, .name = "flush"},
     {.bit = F_TOPOLOGY, .wanted = true, .name = "topology"},
     {.bit = F_CONFIG_WCE, .name = "config_wce"},
@@ -72,7 +76,10 @@ enum {
     MAX_DATA_PARTS = 16,
     ID_SIZE = 20,
     LARGEST_BLOCK = 65536,
+    FIRST_ANSWER_SECONDS = 5,
 };
+
+#define FIRST_ANSWER_DEADLINE (FIRST_ANSWER_SECONDS * NANOSECONDS_PER_SECOND)
 
 /* What the device reads and writes beside the data; one for each transfer. */
 struct wire {
@@ -116,6 +123,8 @@ struct virtio_blk {
     struct block_request *finished, **finished_end; /* to be told, from handle */
     struct block_device block;
     unsigned odd_answers;
+    uint64_t resize_told_ns; /* before then the log does not say it again */
+    bool stopping;
 };
 
 /* request->driver[0]: transfers in flight, plus one until the whole request was handed over. */
@@ -138,13 +147,16 @@ static void finish_later(struct virtio_blk *blk, struct block_request *request, 
     driver_wake(blk->virtio.device);
 }
 
+/* Tells of what has finished until now. What a client submits from its `done` is told of another time, so that
+ * this ends. */
 static void tell_finished(struct virtio_blk *blk)
 {
-    while (blk->finished != NULL) {
-        struct block_request *request = blk->finished;
-        blk->finished = request->next;
-        if (blk->finished == NULL)
-            blk->finished_end = &blk->finished;
+    struct block_request *request = blk->finished, *next;
+
+    blk->finished = NULL;
+    blk->finished_end = &blk->finished;
+    for (; request != NULL; request = next) {
+        next = request->next;
         request->done(request);
     }
 }
@@ -158,13 +170,18 @@ static void part_ended(struct virtio_blk *blk, struct block_request *request, en
         finish_later(blk, request, STATUS_OK);
 }
 
-static void transfer_release(struct virtio_blk *blk, struct transfer *transfer)
+static void return_loans(struct virtio_blk *blk, struct transfer *transfer)
 {
     while (transfer->loan_count != 0) {
         transfer->loan_count--;
         if (!blk->virtio.stuck)
             dma_return(blk->virtio.device, transfer->loans[transfer->loan_count]);
     }
+}
+
+static void transfer_release(struct virtio_blk *blk, struct transfer *transfer)
+{
+    return_loans(blk, transfer);
     transfer->request = NULL;
     transfer->next = blk->free;
     blk->free = transfer;
@@ -181,12 +198,13 @@ static device_address wire_address(struct virtio_blk *blk, const struct transfer
 }
 
 /* What the device's answer means. `written` counts data and status byte; a device that says ok and wrote
- * less than it should has left bytes of the client untouched. */
+ * less than it should has left bytes of the client untouched. Legacy devices are known to count wrongly: there the
+ * status byte alone decides [virtio 1.2 §2.7.8.3]. */
 static enum status judge(struct virtio_blk *blk, const struct transfer *transfer, uint32_t written)
 {
     uint8_t answer = *(volatile uint8_t *)&wire_of(blk, transfer)->answer;
 
-    if (answer == ANSWER_OK && written >= transfer->bytes + 1)
+    if (answer == ANSWER_OK && (written > transfer->bytes || blk->virtio.legacy))
         return STATUS_OK;
     if (answer == ANSWER_IO_ERROR)
         return STATUS_IO_ERROR;
@@ -220,43 +238,65 @@ static void take_completions(struct virtio_blk *blk)
 
 /* ---- Submitting ------------------------------------------------------------------------------------ */
 
-/* Lends the next bytes of the request's segments, at most `bytes`, as parts; stops where parts run out. Gives how
- * many bytes that is, and moves the position behind them. */
-static uint64_t lend(struct virtio_blk *blk, struct transfer *transfer, struct virtqueue_part parts[], unsigned *count,
-                     uint64_t bytes)
+/* Lends one piece of client memory and appends it to the parts; STATUS_LIMIT: it is too scattered for those that are
+ * left. */
+static enum status lend_piece(struct virtio_blk *blk, struct transfer *transfer, const struct memory_ref *piece,
+                              struct virtqueue_part parts[], unsigned *count)
 {
-    const struct block_request *request = transfer->request;
-    enum dma_direction direction = request->operation == BLOCK_READ ? DMA_FROM_DEVICE : DMA_TO_DEVICE;
-    uint64_t lent = 0;
+    bool read = transfer->request->operation == BLOCK_READ;
+    struct dma_segment where[MAX_DATA_PARTS];
+    unsigned found = 0, used = *count;
+    uint32_t loan;
+    enum status status = dma_lend(blk->virtio.device, piece, read ? DMA_FROM_DEVICE : DMA_TO_DEVICE, where,
+                                  blk->most_parts - used, &found, &loan);
 
-    while (lent < bytes && *count < blk->most_parts) {
-        const struct memory_ref *segment = &request->segments[blk->segment];
+    for (unsigned i = 0; status == STATUS_OK && i < found; i++)
+        for (uint32_t at = 0, now; at < where[i].length; at += now) {
+            if (used == blk->most_parts) {
+                dma_return(blk->virtio.device, loan);
+                return STATUS_LIMIT;
+            }
+            now = where[i].length - at;
+            if (now > blk->most_part_size)
+                now = blk->most_part_size;
+            parts[used++] = (struct virtqueue_part){where[i].address + at, now};
+        }
+    if (status != STATUS_OK)
+        return status;
+    transfer->loans[transfer->loan_count++] = loan;
+    *count = used;
+    return STATUS_OK;
+}
+
+/* Lends the next bytes of the request's segments, at most `bytes`, until parts run out (STATUS_LIMIT) or something
+ * else is in the way. Gives how many bytes that is, and moves the position behind them. */
+static enum status lend(struct virtio_blk *blk, struct transfer *transfer, struct virtqueue_part parts[],
+                        unsigned *count, uint64_t bytes, uint64_t *lent)
+{
+    enum status status = STATUS_OK;
+
+    *lent = 0;
+    while (*lent < bytes && status == STATUS_OK) {
+        const struct memory_ref *segment = &transfer->request->segments[blk->segment];
         struct memory_ref piece = {.object = segment->object, .offset = segment->offset + blk->segment_offset};
-        struct dma_segment where[MAX_DATA_PARTS];
-        unsigned found = 0;
         piece.length = segment->length - blk->segment_offset;
-        if (piece.length > bytes - lent)
-            piece.length = bytes - lent;
-        if (piece.length > blk->most_part_size)
-            piece.length = blk->most_part_size;
-        enum status status;
-        while ((status = dma_lend(blk->virtio.device, &piece, direction, where, blk->most_parts - *count, &found,
-                                  &transfer->loans[transfer->loan_count])) == STATUS_LIMIT &&
+        if (piece.length > bytes - *lent)
+            piece.length = bytes - *lent;
+        if (*count == blk->most_parts)
+            return STATUS_LIMIT;
+        while ((status = lend_piece(blk, transfer, &piece, parts, count)) == STATUS_LIMIT &&
                piece.length >= 2 * SECTOR_SIZE)
-            piece.length = align_down(piece.length / 2, 4); /* scattered: fewer bytes need fewer parts */
+            piece.length = align_down(piece.length / 2, 4); /* fewer bytes need fewer parts */
         if (status != STATUS_OK)
             break;
-        transfer->loan_count++;
-        for (unsigned i = 0; i < found; i++)
-            parts[(*count)++] = (struct virtqueue_part){where[i].address, where[i].length};
-        lent += piece.length;
+        *lent += piece.length;
         blk->segment_offset += piece.length;
         if (blk->segment_offset == segment->length) {
             blk->segment++;
             blk->segment_offset = 0;
         }
     }
-    return lent;
+    return status;
 }
 
 struct position {
@@ -270,36 +310,36 @@ static void go_back(struct virtio_blk *blk, struct position position)
     blk->segment_offset = position.offset;
 }
 
-/* Fills data parts for as many whole blocks as fit; 0: not even one does. */
+/* Fills data parts for as many whole blocks as fit; 0: not even one does, and `why`. */
 static uint64_t lend_blocks(struct virtio_blk *blk, struct transfer *transfer, struct virtqueue_part parts[],
-                            unsigned *count)
+                            unsigned *count, enum status *why)
 {
     const struct block_request *request = transfer->request;
-    uint64_t size = blk->block.info.block_size;
+    uint64_t size = blk->block.info.block_size, lent;
     uint64_t wanted = (request->first_block + request->block_count - blk->next_block) * size;
     struct position start = {blk->segment, blk->segment_offset};
 
     if (wanted > UINT32_MAX / 2)
         wanted = align_down(UINT32_MAX / 2, size);
     for (;;) {
-        uint64_t lent = lend(blk, transfer, parts, count, wanted);
-        if (lent == wanted || lent == 0)
+        enum status status = lend(blk, transfer, parts, count, wanted, &lent);
+        if (lent != 0 && lent % size == 0)
             return lent / size;
-        /* Parts ran out inside a block, or on its edge: begin again with what is known to fit. */
-        wanted = align_down(lent, size);
-        while (transfer->loan_count != 0)
-            dma_return(blk->virtio.device, transfer->loans[--transfer->loan_count]);
+        /* Parts ran out inside a block: again with what is known to fit, and with one block before giving up. */
+        return_loans(blk, transfer);
         *count = 0;
         go_back(blk, start);
-        if (wanted == 0)
+        *why = status == STATUS_LIMIT ? STATUS_UNSUPPORTED : status;
+        if (wanted == size)
             return 0;
+        wanted = lent > size ? align_down(lent, size) : size;
     }
 }
 
-/* Builds a transfer for the next blocks of the request; the blocks it covers, 0 when none can be. `out` and `in`
- * count the parts before the status byte. */
+/* Builds a transfer for the next blocks of the request; the blocks it covers, 0 when none can be, and `why`. `out`
+ * and `in` count the parts before the status byte. */
 static uint64_t build(struct virtio_blk *blk, struct transfer *transfer, struct virtqueue_part parts[], unsigned *out,
-                      unsigned *in)
+                      unsigned *in, enum status *why)
 {
     const struct block_request *request = transfer->request;
     struct wire *wire = wire_of(blk, transfer);
@@ -314,7 +354,7 @@ static uint64_t build(struct virtio_blk *blk, struct transfer *transfer, struct 
     *in = 0;
     transfer->bytes = 0;
     if (request->operation == BLOCK_READ || request->operation == BLOCK_WRITE) {
-        blocks = lend_blocks(blk, transfer, parts + 1, &data);
+        blocks = lend_blocks(blk, transfer, parts + 1, &data, why);
         wire->header.type = request->operation == BLOCK_READ ? TYPE_IN : TYPE_OUT;
         *(request->operation == BLOCK_READ ? in : out) += data;
         if (request->operation == BLOCK_READ)
@@ -361,8 +401,8 @@ static bool hand_over(struct virtio_blk *blk)
         return false;
     blk->free = transfer->next;
     transfer->request = request;
-    uint64_t blocks = build(blk, transfer, parts, &out, &in);
-    enum status status = STATUS_UNSUPPORTED;
+    enum status status = STATUS_OK;
+    uint64_t blocks = build(blk, transfer, parts, &out, &in, &status);
     if (blocks != 0) {
         parts[out + in] =
             (struct virtqueue_part){wire_address(blk, transfer, offsetof(struct wire, answer)), sizeof(uint8_t)};
@@ -398,6 +438,8 @@ static unsigned blk_submit(void *driver, struct block_request *const requests[],
 {
     struct virtio_blk *blk = driver;
 
+    if (blk->stopping)
+        return 0;
     for (unsigned i = 0; i < count; i++) {
         struct block_request *request = requests[i];
         enum status status = block_request_check(&blk->block.info, request);
@@ -422,6 +464,8 @@ static void blk_poll(void *driver)
 {
     struct virtio_blk *blk = driver;
 
+    if (blk->stopping)
+        return;
     take_completions(blk);
     pump(blk);
     tell_finished(blk);
@@ -477,14 +521,12 @@ static void read_block_sizes(struct virtio_blk *blk)
     info->optimal_transfer = optimal <= UINT32_MAX ? (uint32_t)optimal : 0;
 }
 
-static void read_limits(struct virtio_blk *blk)
+static enum status read_limits(struct virtio_blk *blk)
 {
     struct block_info *info = &blk->block.info;
-    uint32_t parts = config32(blk, F_SEG_MAX, CONFIG_SEG_MAX, 1), size = config32(blk, F_SIZE_MAX, CONFIG_SIZE_MAX, 0);
-    uint32_t room = virtqueue_max_parts(blk->queue) - 2u;
+    uint32_t parts = config32(blk, F_SEG_MAX, CONFIG_SEG_MAX, MAX_DATA_PARTS);
+    uint32_t size = config32(blk, F_SIZE_MAX, CONFIG_SIZE_MAX, 0), room = virtqueue_max_parts(blk->queue) - 2u;
 
-    if (!virtio_has(&blk->virtio, F_SEG_MAX))
-        parts = MAX_DATA_PARTS;
     if (parts == 0) {
         log_warn(blk->block.name, "claims to take no segments at all; one is used");
         parts = 1;
@@ -492,10 +534,12 @@ static void read_limits(struct virtio_blk *blk)
     if (parts > room)
         parts = room;
     blk->most_parts = parts < MAX_DATA_PARTS ? parts : MAX_DATA_PARTS;
-    blk->most_part_size = size == 0 ? UINT32_MAX / 4 : size;
-    if (blk->most_part_size < 4)
-        blk->most_part_size = 4;
-    blk->most_part_size = (uint32_t)align_down(blk->most_part_size, 4);
+    blk->most_part_size = size == 0 ? UINT32_MAX : size;
+    if ((uint64_t)blk->most_parts * blk->most_part_size < info->block_size) {
+        log_error(blk->block.name, "takes at most %u parts of %u bytes, which do not hold a block of %u",
+                  blk->most_parts, blk->most_part_size, info->block_size);
+        return STATUS_UNSUPPORTED;
+    }
     blk->most_discard_sectors = config32(blk, F_DISCARD, CONFIG_MAX_DISCARD, 0);
     blk->most_zeroes_sectors = config32(blk, F_WRITE_ZEROES, CONFIG_MAX_WRITE_ZEROES, 0);
     info->read_only = virtio_has(&blk->virtio, F_RO);
@@ -504,10 +548,12 @@ static void read_limits(struct virtio_blk *blk)
     info->can_write_zeroes = !info->read_only && blk->most_zeroes_sectors >= sectors_per_block(blk);
     info->max_discard_blocks = blk->most_discard_sectors / sectors_per_block(blk);
     info->queue_depth = virtqueue_size(blk->queue);
+    return STATUS_OK;
 }
 
-/* The serial number is a request of its own [virtio 1.2 §5.2.6]; a device that does not answer has none. */
-static void read_serial(struct virtio_blk *blk)
+/* The serial number is a request of its own [virtio 1.2 §5.2.6]. It need not be known, but must be answered: a device
+ * that is silent now will be silent to everyone. */
+static enum status read_serial(struct virtio_blk *blk)
 {
     struct transfer *transfer = blk->free;
     struct wire *wire = wire_of(blk, transfer);
@@ -516,22 +562,27 @@ static void read_serial(struct virtio_blk *blk)
         {wire_address(blk, transfer, offsetof(struct wire, id)), ID_SIZE},
         {wire_address(blk, transfer, offsetof(struct wire, answer)), 1},
     };
+    char *serial = blk->block.info.serial;
     uint64_t token;
     uint32_t written;
 
-    memset(wire, 0, sizeof *wire);
     wire->header.type = TYPE_GET_ID;
     wire->answer = ANSWER_NONE;
-    if (virtqueue_add(blk->queue, parts, 1, 2, 1) != STATUS_OK)
-        return;
+    transfer->bytes = ID_SIZE;
+    enum status status = virtqueue_add(blk->queue, parts, 1, 2, 1);
+    if (status != STATUS_OK)
+        return status;
     virtqueue_submit(blk->queue);
-    if (!virtqueue_wait(blk->queue, clock_now() + NANOSECONDS_PER_SECOND) ||
+    if (!virtqueue_wait(blk->queue, clock_now() + FIRST_ANSWER_DEADLINE) ||
         !virtqueue_next(blk->queue, &token, &written)) {
-        device_fail(blk->virtio.device, "did not answer its first request within a second");
-        return;
+        log_error(blk->block.name, "did not answer its first request within %u s", FIRST_ANSWER_SECONDS);
+        return STATUS_TIMED_OUT;
     }
-    if (wire->answer == ANSWER_OK && written == ID_SIZE + 1)
-        text_sanitise(blk->block.info.serial, wire->id, strnlen((const char *)wire->id, ID_SIZE));
+    if (judge(blk, transfer, written) == STATUS_OK) {
+        memcpy(serial, wire->id, ID_SIZE); /* first out of the device's reach */
+        text_sanitise(serial, serial, ID_SIZE);
+    }
+    return STATUS_OK;
 }
 
 static void describe(const struct virtio_blk *blk)
@@ -552,6 +603,7 @@ static void release(struct virtio_blk *blk, enum status status)
 {
     uint64_t token;
 
+    blk->stopping = true; /* clients may call us from `done` */
     while (blk->queue != NULL && virtqueue_take_back(blk->queue, &token)) {
         struct transfer *transfer = &blk->transfers[token - 1];
         struct block_request *request = transfer->request;
@@ -591,11 +643,13 @@ static enum status set_up(struct virtio_blk *blk, struct device *device)
     read_block_sizes(blk);
     status = read_capacity(blk);
     if (status == STATUS_OK)
+        status = read_limits(blk);
+    if (status == STATUS_OK)
         status = virtio_go(&blk->virtio);
+    if (status == STATUS_OK)
+        status = read_serial(blk);
     if (status != STATUS_OK)
         return status;
-    read_limits(blk);
-    read_serial(blk);
     virtqueue_arm(blk->queue); /* its completion was the one that the queue began armed for */
     return device_publish_block(device, &blk->block);
 }
@@ -632,10 +686,12 @@ static void blk_handle(void *state, uint32_t events)
     uint32_t cause = virtio_cause(&blk->virtio, events);
 
     if (cause & VIRTIO_CAUSE_CONFIG) {
-        uint64_t before = blk->block.info.block_count;
-        if (read_capacity(blk) == STATUS_OK && blk->block.info.block_count != before)
+        uint64_t before = blk->block.info.block_count, now = clock_now();
+        if (read_capacity(blk) == STATUS_OK && blk->block.info.block_count != before && now >= blk->resize_told_ns) {
             log_info(blk->block.name, "now has %llu blocks and had %llu",
                      (unsigned long long)blk->block.info.block_count, (unsigned long long)before);
+            blk->resize_told_ns = now + NANOSECONDS_PER_SECOND; /* a device that changes all the time is not news */
+        }
     }
     blk_poll(blk);
 }

@@ -75,12 +75,13 @@ enum {
     QUEUE_SIZE = 64,
     RECEIVE_BUFFERS = 16,
     TRANSMIT_SLOTS = 32,
-    MAX_FRAME_PARTS = 4,
+    MAX_FRAME_PARTS = 4, /* of 4 KiB, at MTU_MOST */
     BUFFER_SIZE = 2048,
     VLAN_TAG = 4,
     MTU_DEFAULT = 1500,
     MTU_LEAST = 68,
-    MAX_JOINED = 4, /* frames of several buffers that a client may hold */
+    MTU_MOST = 9216,
+    MAX_JOINED = RECEIVE_BUFFERS, /* frames of several buffers that a client may hold */
     JOINED_TOKEN = 1 << 16,
 };
 
@@ -95,10 +96,13 @@ struct virtio_net {
     struct virtio_device virtio;
     struct virtqueue *receive, *transmit;
     uint32_t header_size;
-    uint32_t buffer_size; /* with the header */
-    struct dma_memory buffers[RECEIVE_BUFFERS];
+    uint32_t largest;           /* frame, either way */
+    uint32_t buffer_size;       /* with the header */
+    bool header_apart;          /* in a descriptor of its own, and what follows in another */
+    struct dma_memory buffers;  /* for receiving, RECEIVE_BUFFERS of them */
     bool held[RECEIVE_BUFFERS]; /* by the client */
     struct dma_memory headers;  /* of frames being sent */
+    uint64_t link_told_ns;      /* before then the log does not tell of the link again */
     struct transmit_slot slots[TRANSMIT_SLOTS];
     void *joined[MAX_JOINED];
     struct nic_device nic;
@@ -106,11 +110,18 @@ struct virtio_net {
 
 /* ---- Receiving --------------------------------------------------------------------------------------- */
 
+static uint8_t *buffer_of(const struct virtio_net *net, unsigned index)
+{
+    return (uint8_t *)net->buffers.memory + (size_t)index * net->buffer_size;
+}
+
 static bool post(struct virtio_net *net, unsigned index)
 {
-    struct virtqueue_part part = {net->buffers[index].address, net->buffer_size};
+    device_address address = net->buffers.address + (uint64_t)index * net->buffer_size;
+    uint32_t first = net->header_apart ? net->header_size : net->buffer_size;
+    struct virtqueue_part parts[2] = {{address, first}, {address + first, net->buffer_size - first}};
 
-    return virtqueue_add(net->receive, &part, 0, 1, index + 1u) == STATUS_OK;
+    return virtqueue_add(net->receive, parts, 0, net->header_apart ? 2 : 1, index + 1u) == STATUS_OK;
 }
 
 /* The 16-bit sum that a sender with checksum offload left to us [RFC 1071]. What the header says is only used
@@ -136,71 +147,82 @@ static uint8_t *join(struct virtio_net *net, unsigned first, uint32_t written, u
                      uint32_t *token)
 {
     uint8_t *frame = NULL;
-    unsigned place = 0;
+    uint32_t skip = net->header_size, place = 0;
     uint64_t next = first + 1;
+    bool whole = true;
 
     while (place < MAX_JOINED && net->joined[place] != NULL)
         place++;
-    if (place < MAX_JOINED && count <= RECEIVE_BUFFERS)
-        frame = malloc((size_t)count * net->buffer_size);
-    *length = 0;
-    for (unsigned i = 0;; i++) {
-        uint32_t skip = i == 0 ? net->header_size : 0;
-        if (frame != NULL && written > skip) {
-            memcpy(frame + *length, (uint8_t *)net->buffers[next - 1].memory + skip, written - skip);
-            *length += written - skip;
-        }
+    if (place < MAX_JOINED)
+        frame = malloc(net->largest);
+    for (*length = 0;; skip = 0) {
+        uint32_t part = written - skip;
+        if (frame != NULL && part <= net->largest - *length)
+            memcpy(frame + *length, buffer_of(net, (unsigned)next - 1) + skip, part);
+        else
+            whole = false;
+        *length += whole ? part : 0;
         post(net, (unsigned)next - 1);
-        if (i + 1 == count)
+        if (--count == 0)
             break;
-        if (!virtqueue_next(net->receive, &next, &written)) { /* all must be there by now [virtio 1.2 §5.1.6.4] */
-            free(frame);
-            return NULL;
+        if (!virtqueue_next(net->receive, &next, &written)) { /* all must be there by now [virtio 1.2 §5.1.6.4.1] */
+            whole = false;
+            break;
         }
     }
-    if (frame != NULL) {
-        net->joined[place] = frame;
-        *token = JOINED_TOKEN + place;
+    if (!whole) {
+        free(frame);
+        return NULL;
     }
+    net->joined[place] = frame;
+    *token = JOINED_TOKEN + place;
     return frame;
+}
+
+/* What the client held is ours again; false: it did not. */
+static bool give_back(struct virtio_net *net, uint32_t token)
+{
+    uint32_t place = token - JOINED_TOKEN;
+
+    if (token < RECEIVE_BUFFERS && net->held[token]) {
+        net->held[token] = false;
+        post(net, token);
+        return true;
+    }
+    if (place >= MAX_JOINED || net->joined[place] == NULL)
+        return false;
+    free(net->joined[place]);
+    net->joined[place] = NULL;
+    return true;
 }
 
 /* Turns a completed buffer into a frame for the client; false: dropped, and the buffer posted again. */
 static bool take_frame(struct virtio_net *net, unsigned index, uint32_t written, struct nic_receive *out)
 {
-    uint8_t *buffer = net->buffers[index].memory, *frame;
-    struct header header = {.buffers = 1};
+    uint8_t *buffer = buffer_of(net, index), *frame = buffer + net->header_size;
+    struct header header;
 
-    if (written < net->header_size + ETHERNET_HEADER_SIZE) {
-        post(net, index);
-        return false;
-    }
-    memcpy(&header, buffer, net->header_size);
-    if (net->header_size == HEADER_SHORT || !virtio_has(&net->virtio, F_MRG_RXBUF))
-        header.buffers = 1; /* the field means nothing */
+    memcpy(&header, buffer, sizeof header); /* once: the device may still write */
+    if (!virtio_has(&net->virtio, F_MRG_RXBUF))
+        header.buffers = 1; /* the field means nothing, or is not there */
     out->token = index;
     out->length = written - net->header_size;
-    frame = buffer + net->header_size;
-    if (header.buffers == 0) {
+    if (written < net->header_size + ETHERNET_HEADER_SIZE || out->length > net->largest || header.buffers == 0) {
         post(net, index);
         return false;
     }
-    if (header.buffers > 1) {
-        frame = join(net, index, written, header.buffers, &out->length, &out->token);
-        if (frame == NULL)
-            return false;
-    } else {
+    if (header.buffers == 1)
         net->held[index] = true;
-    }
-    out->frame = frame;
-    out->checksum_valid = (header.flags & FLAG_CHECKSUM_VALID) != 0;
-    bool partial = (header.flags & FLAG_NEEDS_CHECKSUM) != 0 && virtio_has(&net->virtio, F_GUEST_CSUM);
-    if (partial && !complete_checksum(frame, out->length, &header)) {
-        net->nic.ops->release(net, out, 1);
+    else if ((frame = join(net, index, written, header.buffers, &out->length, &out->token)) == NULL)
         return false;
-    }
-    out->checksum_valid |= partial;
-    return true;
+    out->frame = frame;
+    out->checksum_valid = (header.flags & FLAG_CHECKSUM_VALID) != 0 && net->nic.info.receive_checksum;
+    if ((header.flags & FLAG_NEEDS_CHECKSUM) == 0 || !net->nic.info.receive_checksum)
+        return true;
+    out->checksum_valid = complete_checksum(frame, out->length, &header);
+    if (!out->checksum_valid)
+        give_back(net, out->token);
+    return out->checksum_valid;
 }
 
 static unsigned net_receive(void *driver, struct nic_receive frames[], unsigned capacity)
@@ -229,18 +251,9 @@ static void net_release(void *driver, const struct nic_receive frames[], unsigne
 {
     struct virtio_net *net = driver;
 
-    for (unsigned i = 0; i < count; i++) {
-        uint32_t token = frames[i].token;
-        if (token >= JOINED_TOKEN && token - JOINED_TOKEN < MAX_JOINED && net->joined[token - JOINED_TOKEN] != NULL) {
-            free(net->joined[token - JOINED_TOKEN]);
-            net->joined[token - JOINED_TOKEN] = NULL;
-        } else if (token < RECEIVE_BUFFERS && net->held[token]) {
-            net->held[token] = false;
-            post(net, token);
-        } else {
+    for (unsigned i = 0; i < count; i++)
+        if (!give_back(net, frames[i].token))
             log_warn(net->nic.name, "a client released a frame that it does not hold");
-        }
-    }
     virtqueue_submit(net->receive);
 }
 
@@ -291,7 +304,7 @@ static bool frame_is_sendable(const struct virtio_net *net, const struct nic_tra
 {
     uint64_t length = frame->frame.length;
 
-    if (length < ETHERNET_HEADER_SIZE || length > net->nic.info.mtu + ETHERNET_HEADER_SIZE + VLAN_TAG)
+    if (length < ETHERNET_HEADER_SIZE || length > net->largest)
         return false;
     return !frame->checksum_partial ||
            (net->nic.info.transmit_checksum && frame->checksum_start >= ETHERNET_HEADER_SIZE &&
@@ -397,12 +410,12 @@ static void read_mtu(struct virtio_net *net)
 {
     uint16_t mtu = MTU_DEFAULT;
 
-    if (virtio_has(&net->virtio, F_MTU) &&
-        (virtio_config_read(&net->virtio, CONFIG_MTU, &mtu, sizeof mtu) != STATUS_OK || mtu < MTU_LEAST)) {
-        log_warn(net->nic.name, "claims an MTU of %u, which cannot be; uses %u", mtu, MTU_DEFAULT);
+    if (virtio_has(&net->virtio, F_MTU) && virtio_config_read(&net->virtio, CONFIG_MTU, &mtu, sizeof mtu) != STATUS_OK)
         mtu = MTU_DEFAULT;
-    }
-    net->nic.info.mtu = mtu;
+    net->nic.info.mtu = mtu < MTU_LEAST ? MTU_DEFAULT : mtu > MTU_MOST ? MTU_MOST : mtu;
+    if (net->nic.info.mtu != mtu)
+        log_warn(net->nic.name, "claims an MTU of %u; uses %u", mtu, net->nic.info.mtu);
+    net->largest = ETHERNET_HEADER_SIZE + VLAN_TAG + net->nic.info.mtu;
 }
 
 static void describe(const struct virtio_net *net)
@@ -429,23 +442,23 @@ static void release(struct virtio_net *net)
     virtqueue_close(net->transmit);
     for (unsigned i = 0; i < MAX_JOINED; i++)
         free(net->joined[i]);
-    for (unsigned i = 0; i < RECEIVE_BUFFERS && !net->virtio.stuck; i++)
-        dma_free(net->virtio.device, &net->buffers[i]);
-    if (!net->virtio.stuck)
+    if (!net->virtio.stuck) {
+        dma_free(net->virtio.device, &net->buffers);
         dma_free(net->virtio.device, &net->headers);
+    }
     virtio_close(&net->virtio);
     free(net);
 }
 
-/* Frames are never larger than a buffer, unless the device joins buffers. */
+/* A frame fits one buffer, unless the device joins buffers. */
 static enum status set_up_buffers(struct virtio_net *net, struct device *device)
 {
-    uint32_t largest = net->header_size + ETHERNET_HEADER_SIZE + VLAN_TAG + net->nic.info.mtu;
+    uint32_t whole = net->header_size + net->largest;
     enum status status = dma_allocate(device, sizeof(struct header) * TRANSMIT_SLOTS, 64, &net->headers);
 
-    net->buffer_size = virtio_has(&net->virtio, F_MRG_RXBUF) || largest <= BUFFER_SIZE ? BUFFER_SIZE : largest;
-    for (unsigned i = 0; i < RECEIVE_BUFFERS && status == STATUS_OK; i++)
-        status = dma_allocate(device, net->buffer_size, 64, &net->buffers[i]);
+    net->buffer_size = virtio_has(&net->virtio, F_MRG_RXBUF) || whole <= BUFFER_SIZE ? BUFFER_SIZE : whole;
+    if (status == STATUS_OK)
+        status = dma_allocate(device, (size_t)net->buffer_size * RECEIVE_BUFFERS, 64, &net->buffers);
     return status;
 }
 
@@ -455,6 +468,8 @@ static enum status set_up(struct virtio_net *net, struct device *device)
 
     net->header_size =
         net->virtio.legacy && !virtio_has(&net->virtio, F_MRG_RXBUF) ? HEADER_SHORT : sizeof(struct header);
+    /* A legacy device may want it so, and says by ANY_LAYOUT that it does not mind [virtio 1.2 §5.1.6.6]. */
+    net->header_apart = net->virtio.legacy && !virtio_has(&net->virtio, VIRTIO_F_ANY_LAYOUT);
     read_address(net);
     read_mtu(net);
     read_link(net);
@@ -465,14 +480,18 @@ static enum status set_up(struct virtio_net *net, struct device *device)
         status = virtqueue_open(&net->receive, &net->virtio, RECEIVE_QUEUE, QUEUE_SIZE, 1);
     if (status == STATUS_OK)
         status = virtqueue_open(&net->transmit, &net->virtio, TRANSMIT_QUEUE, QUEUE_SIZE, 2);
-    if (status == STATUS_OK)
-        status = virtio_go(&net->virtio);
+    if (status != STATUS_OK)
+        return status;
+    if (virtqueue_max_parts(net->receive) < 2 || virtqueue_max_parts(net->transmit) < 2) {
+        log_error(net->nic.name, "has queues of %u and %u entries; a frame needs 2", virtqueue_size(net->receive),
+                  virtqueue_size(net->transmit));
+        return STATUS_UNSUPPORTED;
+    }
+    status = virtio_go(&net->virtio);
     if (status != STATUS_OK)
         return status;
     net->nic.info.receive_depth = RECEIVE_BUFFERS;
     net->nic.info.transmit_depth = TRANSMIT_SLOTS;
-    for (unsigned i = 0; i < RECEIVE_BUFFERS; i++)
-        net->held[i] = false;
     for (unsigned i = 0; i < RECEIVE_BUFFERS && post(net, i); i++)
         ;
     virtqueue_submit(net->receive);
@@ -508,11 +527,14 @@ static void net_handle(void *state, uint32_t events)
     struct virtio_net *net = state;
     uint32_t cause = virtio_cause(&net->virtio, events);
     bool was_up = net->nic.info.link_up;
+    uint64_t now = clock_now();
 
     if (cause & VIRTIO_CAUSE_CONFIG) {
         read_link(net);
-        if (net->nic.info.link_up != was_up)
+        if (net->nic.info.link_up != was_up && now >= net->link_told_ns) {
             log_info(net->nic.name, "the link is %s", was_up ? "down" : "up");
+            net->link_told_ns = now + NANOSECONDS_PER_SECOND; /* a link that flaps all the time is not news */
+        }
     }
     if (!(cause & VIRTIO_CAUSE_BROKEN))
         collect_transmitted(net); /* frames that arrived wait for their reader */
