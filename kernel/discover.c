@@ -22,6 +22,10 @@ static const void *map_tables(const struct physical_memory *memory, uint64_t add
 
 static const struct physical_memory tables = {.map = map_tables};
 
+/* The tree that we were booted with; it stays mapped. */
+static const void *boot_tree;
+static size_t boot_tree_size;
+
 static void read_device_tree(uint64_t address)
 {
     const void *header = vm_map_tables(address, 40);
@@ -33,10 +37,18 @@ static void read_device_tree(uint64_t address)
         return;
     }
     machine_add_memory(&machine, address, size, MEMORY_TABLES);
-    if (fdt_read(&machine, blob, size) != STATUS_OK)
+    if (fdt_read(&machine, blob, size) != STATUS_OK) {
         log_error("discover", "the device tree at 0x%llx could not be used", (unsigned long long)address);
-    if (options.level == LOG_DEBUG)
-        fdt_print(blob, size, &console_printer);
+        return;
+    }
+    boot_tree = blob;
+    boot_tree_size = size;
+}
+
+void discover_print(void)
+{
+    if (boot_tree != NULL && options.level == LOG_DEBUG)
+        fdt_print(boot_tree, boot_tree_size, &console_printer);
 }
 
 static void read_pvh(uint64_t start_info)

@@ -13,6 +13,8 @@ extern const char vmos_version[], vmos_commit[];
 
 /* discover.c: runs the readers that fit how we were booted. */
 void discover_machine(const struct boot_info *boot);
+/* For loglevel=debug, once there is a console: the device tree as it was given. */
+void discover_print(void);
 /* What can only be learned once there is memory to put it in. */
 void discover_more(const struct boot_info *boot);
 

@@ -68,6 +68,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     discover_machine(boot);
     serial_init(&machine);
     log_flush();
+    discover_print();
     vm_take_memory(&machine);
     discover_more(boot);
     interrupt_init(&machine);
