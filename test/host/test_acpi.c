@@ -166,6 +166,11 @@ static void iort_maps_compose(void **state)
     assert_int_equal(bridge->msi_map[0].input_base, 0x80);
     assert_int_equal(bridge->msi_map[0].length, 0x80);
     assert_int_equal(bridge->msi_map[0].output_base, 0x1080);
+    store_le32(smmu + 68, 0x100); /* none of the streams that bus 0 has */
+    run();
+    assert_int_equal(bridge->msi_map_count, 1);
+    assert_int_equal(bridge->msi_map[0].input_base, 0x100);
+    assert_int_equal(host_log_count(LOG_WARN), 0);
     /* A count where the count less one belongs is seen by the next map's beginning. */
     make_arm64();
     store_le32(table("IORT")->bytes + 160 + 36 + 4, 0x100);
@@ -198,6 +203,11 @@ static void serial_ports(void **state)
     assert_int_equal(m.uarts[1].kind, UART_NS16550);
     assert_int_equal(m.uarts[1].register_shift, 2);
     assert_false(m.uarts[1].console);
+    store_le32(dbg2->bytes + 36, 8); /* devices in the table's own header */
+    run();
+    assert_int_equal(m.uart_count, 1);
+    assert_int_equal(host_log_count(LOG_WARN) + host_log_count(LOG_ERROR), 0);
+    store_le32(dbg2->bytes + 36, 44);
     le16(device + 18, 0xfff0); /* an address structure beyond the table */
     run();
     assert_int_equal(m.uart_count, 1);

@@ -443,6 +443,10 @@ static bool no_plic(void)
 {
     return m.aplic_count == 1 && m.plic_count == 0 && m.context_count == 0;
 }
+static bool no_isa(void)
+{
+    return m.isa == 0 && m.timebase_hz == 10000000;
+}
 static bool whole_srat(void)
 {
     return whole_pc() && m.cpus[1].node == 1 && m.cpus[0].node == MACHINE_NO_NODE && m.memory_node_count == 1 &&
@@ -757,6 +761,13 @@ static const struct {
      .said = "VIOT entry 0 at 0x30 has length 0; the rest of the table is ignored", .holds = no_iommu},
     {"A62", make_pc, .patch = {"FACP", 40, 4, 0xfee00000},
      .said = "the table at 0xfee00000 cannot be read; it is skipped", .holds = no_sleep_type},
+    {"HPET unaligned", make_pc, .patch = {"HPET", 44, 8, 0xfed00008},
+     .said = "HPET at 0xfed00008 of address space 0 is impossible", .holds = no_hpet},
+    {"RHCT in its header", make_rv64, .patch = {"RHCT", 52, 4, 8}, .said = NULL, .holds = no_isa},
+    {"IORT maps in header", make_arm64, .patch = {"IORT", 160 + 12, 4, 4},
+     .said = "IORT node of type 2 has 2 maps but room for 0", .holds = no_maps},
+    {"VIOT segments", make_viot_, .patch = {"VIOT", 64 + 8, 2, 5},
+     .said = "VIOT puts requesters 0x0 to 0xff behind the node at 0x30, which is impossible", .holds = viot_only_unit},
     /* A05, A06: find_rsdp below. A18: a table over a page that is not there is A22; over two pages, the map's own.
      * A19: tables_are_kept below. A36: not a table's fault; the CPU start times out. A50 (period), A57 (all ones):
      * registers, not tables. A55 SLIT, A61 HMAT, PPTT, NFIT: not read. */

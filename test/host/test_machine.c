@@ -25,7 +25,7 @@ static int begin(void **state)
 
 /* ---- The memory map beside a naive one ---------------------------------------------------------- */
 
-enum { PAGES = 64, CELL = 512, CELLS_PER_PAGE = 4096 / CELL, CELLS = PAGES * CELLS_PER_PAGE, NOTHING = 99 };
+enum { PAGES = 256, CELL = 512, CELLS_PER_PAGE = 4096 / CELL, CELLS = PAGES * CELLS_PER_PAGE, NOTHING = 99 };
 
 static uint32_t random_state;
 
@@ -122,19 +122,25 @@ static void full_memory_map_stays_safe(void **state)
     }
 }
 
+/* 1000 holes that cannot be merged, upwards and downwards. */
 static void full_memory_map_is_cut_safely(void **state)
 {
     (void)state;
-    machine_add_memory(&m, 0, UINT64_C(1) << 40, MEMORY_USABLE);
-    for (uint64_t i = 1; i <= 1000; i++) /* 1000 holes that cannot be merged */
-        machine_add_memory(&m, i << 20, 4096, i % 2 != 0 ? MEMORY_RESERVED : MEMORY_BAD);
-    machine_finish(&m);
-    assert_true(host_log_has("memory ranges are described"));
-    assert_int_equal(host_log_count(LOG_WARN), 1);
-    for (uint32_t i = 0; i < m.memory_count; i++)
-        for (uint64_t j = 1; j <= 1000; j++)
-            if (m.memory[i].kind == MEMORY_USABLE)
-                assert_true(m.memory[i].base > (j << 20) || m.memory[i].base + m.memory[i].size <= (j << 20));
+    for (int down = 0; down < 2; down++) {
+        machine_init(&m);
+        host_log_clear();
+        machine_add_memory(&m, 0, UINT64_C(1) << 40, MEMORY_USABLE);
+        for (uint64_t i = 1; i <= 1000; i++)
+            machine_add_memory(&m, (down ? 1001 - i : i) << 20, 4096, i % 2 != 0 ? MEMORY_RESERVED : MEMORY_BAD);
+        machine_add_memory(&m, 0, UINT64_C(1) << 30, MEMORY_USABLE); /* too late */
+        machine_finish(&m);
+        assert_true(host_log_has("memory ranges are described"));
+        assert_int_equal(host_log_count(LOG_WARN), 1);
+        for (uint32_t i = 0; i < m.memory_count; i++)
+            for (uint64_t j = 1; j <= 1000; j++)
+                if (m.memory[i].kind == MEMORY_USABLE)
+                    assert_true(m.memory[i].base > (j << 20) || m.memory[i].base + m.memory[i].size <= (j << 20));
+    }
 }
 
 static void finish_twice_is_finish_once(void **state)
@@ -290,6 +296,8 @@ static void the_impossible_is_refused(void **state)
     assert_true(host_log_has("PCI segment 1: buses 0 to 3 are described again as 2 to 8; the first counts"));
     assert_false(machine_add_window(&m, bridge, &wrapping));
     assert_false(machine_add_msi_map(&m, bridge, &map));
+    map.length = map.input_base = 0;
+    assert_false(machine_add_iommu_map(&m, bridge, &map));
     assert_false(machine_add_reserved_region(&m, &region));
     assert_null(machine_add_io_apic(&m, 0, 0, 0));
     assert_null(machine_add_io_apic(&m, 0, 0, 0xfec00010));
@@ -320,17 +328,19 @@ static void registers_do_not_lie_in_memory(void **state)
 {
     (void)state;
     machine_add_memory(&m, 0x100000, 0x10000000, MEMORY_USABLE);
+    machine_add_memory(&m, 0, 0x80000, MEMORY_USABLE);
     machine_add_memory(&m, 0xb0000000, 0x10000000, MEMORY_RESERVED); /* as q35 says of its ECAM */
     machine_add_host_bridge(&m, 0, 0, 255, 0x1000000);
     struct machine_host_bridge *bridge = machine_add_host_bridge(&m, 1, 0, 255, 0xb0000000);
     struct machine_pci_window inside = {.kind = PCI_WINDOW_MEMORY32, .cpu_address = 0x8000000, .size = 0x10000000};
     struct machine_pci_window outside = {.kind = PCI_WINDOW_MEMORY32, .cpu_address = 0xc0000000, .size = 4096};
-    struct machine_pci_window ports = {.kind = PCI_WINDOW_IO, .cpu_address = 0, .size = 0x10000};
+    struct machine_pci_window ports = {.kind = PCI_WINDOW_IO, .cpu_address = 0x1000, .size = 0xf000};
     machine_add_window(&m, bridge, &inside);
     machine_add_window(&m, bridge, &outside);
     machine_add_window(&m, bridge, &ports);
     machine_add_virtio_slot(&m, 0x200000, 512, MACHINE_LINE_NONE);
     machine_add_virtio_slot(&m, 0xfeb00000, 512, MACHINE_LINE_NONE);
+    machine_add_virtio_slot(&m, 0xff000, 512, MACHINE_LINE_NONE); /* below memory, not in it */
     machine_add_uart(&m, ADDRESS_MEMORY, 0x300000);
     machine_add_uart(&m, ADDRESS_PORT, 0x3f8);
     machine_add_io_apic(&m, 0, 0, 0x400000);
@@ -341,7 +351,7 @@ static void registers_do_not_lie_in_memory(void **state)
     assert_int_equal(m.host_bridge_count, 1);
     assert_int_equal(m.host_bridges[0].segment, 1);
     assert_int_equal(m.host_bridges[0].window_count, 2);
-    assert_int_equal(m.virtio_slot_count, 1);
+    assert_int_equal(m.virtio_slot_count, 2);
     assert_int_equal(m.virtio_slots[0].base, 0xfeb00000);
     assert_int_equal(m.uart_count, 1);
     assert_int_equal(m.io_apic_count, 0);
@@ -427,7 +437,7 @@ static void pvh_as_qemu_does(void **state)
     map_entry(&pvh, 0, 0, 0x9fc00, 1);
     map_entry(&pvh, 1, 0x100000, 0x7f00000, 1);
     map_entry(&pvh, 2, 0xfffc0000, 0x40000, 2);
-    map_entry(&pvh, 3, 0, 0, 0); /* microvm's last one */
+    map_entry(&pvh, 3, 0xe0000, 0x1000, 0); /* microvm's last one is all zeroes */
     store_le32(pvh.info + 12, 1);
     store_le64(pvh.module, 0x7e00000);
     store_le64(pvh.module + 8, 0x1234);
@@ -441,6 +451,7 @@ static void pvh_as_qemu_does(void **state)
         initrd += m.memory[i].kind == MEMORY_INITRD && m.memory[i].size == 0x2000;
         tables += m.memory[i].kind == MEMORY_TABLES; /* H03: start info, map, modules, command line: two pages */
     }
+    assert_int_equal(m.memory_count, 7);
     assert_int_equal(initrd, 1);
     assert_int_equal(tables, 1);
     assert_int_equal(m.uart_count, 1);
@@ -541,6 +552,7 @@ static void pvh_initrd_outside_memory(void **state)
     for (unsigned i = 0; i < sizeof places / sizeof places[0]; i++) {
         struct pvh pvh = pvh_make(1, NULL);
         machine_init(&m);
+        host_log_clear();
         map_entry(&pvh, 0, 0x100000, 0x7f00000, 1);
         store_le32(pvh.info + 12, 1);
         store_le64(pvh.module, places[i][0]);

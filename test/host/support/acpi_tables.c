@@ -430,8 +430,9 @@ enum status run(void)
 
 bool whole_pc(void)
 {
-    return m.has_acpi && m.cpu_count == 2 && m.io_apic_count == 1 && m.override_count == 1 &&
-           m.host_bridge_count == 1 && m.hpet.base == 0xfed00000 && m.pm_timer.address == 0x608;
+    return m.has_acpi && m.local_apic == 0xfee00000 && m.cpu_count == 2 && m.io_apic_count == 1 &&
+           m.override_count == 1 && m.host_bridge_count == 1 && m.hpet.base == 0xfed00000 &&
+           m.pm_timer.address == 0x608;
 }
 bool whole_arm64(void)
 {
