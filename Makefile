@@ -76,7 +76,10 @@ $B/initrd.img: $(shell find service/initrd -type f 2>/dev/null) tools/make-initr
 
 $B/initrd.o: $B/initrd.img
 	$Qprintf '.section .rodata.initrd,"a"\n.balign 8\n.global initrd_embedded\n.global initrd_embedded_end\ninitrd_embedded:\n.incbin "$<"\ninitrd_embedded_end:\n' \
-	  | $(CC) $(ARCH_CFLAGS) -x assembler -c - -o $@
+	  | $(ASSEMBLE) -o $@
+
+# Data given as assembly; of the architecture's flags only those that an assembler knows.
+ASSEMBLE = $(CC) $(filter --target=% -march=% -mabi=%,$(ARCH_CFLAGS)) -x assembler -c -
 
 # Linked twice: the first link gives the addresses for the symbol table that the second carries. The table
 # lies behind the code, so that the code does not move.
@@ -85,11 +88,11 @@ LINK = $(LD) -O2 --icf=all -nostdlib -static -z max-page-size=4096 --gc-sections
 
 $B/symbols0.o: tools/make-symbols
 	@mkdir -p $(@D)
-	$Qtools/make-symbols /dev/null | $(CC) $(ARCH_CFLAGS) -x assembler -c - -o $@
+	$Qtools/make-symbols /dev/null | $(ASSEMBLE) -o $@
 $B/kernel0.elf: $(OBJECTS) $B/initrd.o $B/symbols0.o platform/$(ARCH)/linker.ld
 	$Q$(LINK) $B/symbols0.o -o $@
 $B/symbols.o: $B/kernel0.elf tools/make-symbols
-	$Qtools/make-symbols $< | $(CC) $(ARCH_CFLAGS) -x assembler -c - -o $@
+	$Qtools/make-symbols $< | $(ASSEMBLE) -o $@
 $B/kernel-$(ARCH).elf: $B/symbols.o
 	$(if $(V),,@echo "  LD  $@")
 	$Q$(LINK) $B/symbols.o -o $@

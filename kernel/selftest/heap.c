@@ -1,6 +1,7 @@
 /* heap.c: malloc under mixed sizes, exhaustion and recovery, and what it says to a double free. */
 #include <kernel/selftest.h>
 
+#include <lib/log.h>
 #include <lib/malloc.h>
 #include <lib/string.h>
 #include <memory/memory.h>
@@ -89,7 +90,8 @@ void selftest_heap(struct selftest_result *result)
         return;
     }
     free(aligned);
-    free(aligned); /* on purpose: it must be noticed and do no harm */
+    log_info("heap", "a double free on purpose follows; it must be noticed and do no harm");
+    free(aligned);
     if (!exhausts_and_recovers(&taken)) {
         selftest_is(result, SELFTEST_FAIL, "no memory is left after taking %llu bytes and giving them back",
                     (unsigned long long)taken);
