@@ -15,7 +15,7 @@ void selftest_console(struct selftest_result *result)
         selftest_is(result, SELFTEST_SKIP, "no serial port was found");
         return;
     }
-    log_info("console", "self-test line with a control byte \x07 in it");
+    log_error("console", "self-test line with a control byte \x07 in it");
     if (!log_contains("console: self-test line with a control byte ? in it\n")) {
         selftest_is(result, SELFTEST_FAIL, "a line written to the log is not in the ring as it should be");
         return;
