@@ -32,7 +32,7 @@ static struct {
 } arena;
 static bool taking_memory, frames_ready;
 
-static uint64_t image_physical, table_pages;
+static uint64_t image_physical, table_pages, frame_map_size;
 
 /* Registers that are mapped, newest first; the first few records need no heap. */
 struct device_mapping {
@@ -48,7 +48,7 @@ static const struct machine *known_machine; /* once memory is known */
 
 static uint64_t image_size(void)
 {
-    return (uint64_t)(image_end - image_start);
+    return align_up((uint64_t)(image_end - image_start), PAGE_SIZE);
 }
 
 static bool in_image(uint64_t physical)
@@ -350,6 +350,7 @@ void vm_take_memory(struct machine *machine)
     uint64_t metadata = found.low < found.high ? align_up(frames_metadata_size(found.low, found.high), PAGE_SIZE) : 0;
 
     taking_memory = true;
+    frame_map_size = metadata;
     open_arena(machine, metadata, found.tables);
     map_all(machine);
     arena.end = arena.next; /* no more tables from here: the rest become frames */
@@ -466,6 +467,7 @@ void memory_report(struct printer *printer)
     print(printer, "heap-misuse: %llu double frees, %llu overwritten blocks\n", (unsigned long long)heap.double_frees,
           (unsigned long long)heap.corrupted);
     print(printer, "page-tables: %llu KiB beyond the boot tables\n", (unsigned long long)(table_pages * 4));
+    print(printer, "frame-map: %llu KiB\n", (unsigned long long)(frame_map_size / 1024));
     print(printer, "image: %llu KiB at 0x%llx\n", (unsigned long long)(image_size() / 1024),
           (unsigned long long)image_physical);
 }
