@@ -4,7 +4,8 @@
  * The facts are walked once, in one place, and either become lines ("io apic 0: id 0, base 0xfec00000") or
  * JSON ("io_apics": [{"id": 0, "base": "0xfec00000"}]), so that the two cannot differ. Names are those of JSON;
  * lines show their underscores as spaces. A line that would pass column 79 continues on a second one with the
- * same key. What the machine does not say is in neither. Addresses are hexadecimal, in JSON as strings.
+ * same key. What the machine does not say is in neither. Addresses are hexadecimal, in JSON as strings. The file is
+ * long because the tables that say how each struct is shown stand in one place.
  */
 #include <machine/readers.h>
 #include <lib/string.h>
@@ -285,64 +286,69 @@ static uint64_t value_of(const void *member, unsigned width)
     }
 }
 
-static void show(struct report *report, const struct column *column, const void *item)
+/* A value that stands for "not said". */
+static bool unsaid(enum form form, uint64_t value)
 {
-    const void *member = (const uint8_t *)item + column->offset;
-    uint64_t value = column->form == LINE || column->form == REGISTER ? 0
-                     : column->form == ONLY_LINE                      ? ((const struct machine_line *)member)->line
-                                                                      : value_of(member, column->width);
-    char letter[2] = {(char)('A' + (value - 1) % 26), '\0'};
+    switch (form) {
+    case ADDRESS:
+    case COUNT:
+    case SIZE:
+    case MARK:
+    case DEVICE:
+        return value == 0;
+    case IDENTIFIER:
+    case ONLY_LINE:
+        return value == UINT32_MAX;
+    default:
+        return false;
+    }
+}
+
+static void show_value(struct report *report, const struct column *column, uint64_t value)
+{
+    const char letter[2] = {(char)('A' + (value - 1) % 26), '\0'};
 
     switch ((enum form)column->form) {
     case HEX:
+    case ADDRESS:
         hex(report, column->name, value);
         break;
-    case ADDRESS:
-        if (value != 0)
-            hex(report, column->name, value);
-        break;
-    case COUNT:
-        if (value != 0)
-            number(report, column->name, value);
-        break;
-    case IDENTIFIER:
-    case ONLY_LINE:
-        if (value != UINT32_MAX)
-            number(report, column->name, value);
-        break;
-    case NUMBER:
-        number(report, column->name, value);
-        break;
     case SIZE:
-        if (value != 0)
-            size(report, column->name, value);
+        size(report, column->name, value);
         break;
     case FLAG:
-        flag(report, column->name, value != 0);
-        break;
     case MARK:
-        if (value != 0)
-            flag(report, column->name, true);
+        flag(report, column->name, value != 0);
         break;
     case WORD:
         word(report, column->name, column->words, value);
         break;
-    case LINE:
-        line(report, member);
-        break;
     case FUNCTION:
-        function(report, column->name, value);
-        break;
     case DEVICE:
-        if (value != 0)
-            function(report, column->name, value);
-        break;
-    case REGISTER:
-        register_fields(report, member);
+        function(report, column->name, value);
         break;
     case LETTER:
         field(report, column->name, letter, true);
         break;
+    default:
+        number(report, column->name, value);
+    }
+}
+
+static void show(struct report *report, const struct column *column, const void *item)
+{
+    const void *member = (const uint8_t *)item + column->offset;
+    enum form form = (enum form)column->form;
+
+    if (form == LINE) {
+        line(report, member);
+    } else if (form == REGISTER) {
+        register_fields(report, member);
+    } else {
+        uint64_t value =
+            form == ONLY_LINE ? ((const struct machine_line *)member)->line : value_of(member, column->width);
+        if (!unsaid(form, value))
+            show_value(report, column, value);
     }
 }
 
