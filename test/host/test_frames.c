@@ -295,6 +295,29 @@ static void an_overwritten_free_frame_is_survived(void **state)
     agrees();
 }
 
+/* The same, found when the frame beside it is freed and the two are to be joined. */
+static void an_overwritten_buddy_is_survived(void **state)
+{
+    (void)state;
+    add(BASE, BLOCK);
+    uint64_t frames[64];
+    for (unsigned i = 0; i < 64; i++)
+        set(frames[i] = frames_allocate(0, 0), 0, FREE, TAKEN);
+    for (unsigned i = 0; i < 64; i++)
+        if (frames[i] % (2 * PAGE_SIZE) == 0) {
+            assert_true(frames_free(frames[i], 0));
+            set(frames[i], 0, TAKEN, FREE);
+            memset(memory + (frames[i] - BASE), 0x41, 16);
+        }
+    for (unsigned i = 0; i < 64; i++)
+        if (frames[i] % (2 * PAGE_SIZE) != 0) {
+            assert_true(frames_free(frames[i], 0));
+            set(frames[i], 0, TAKEN, FREE);
+        }
+    assert_true(host_log_has("was written to; the list of free frames is made anew"));
+    agrees();
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 static const struct CMUnitTest tests[] = {
@@ -305,6 +328,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_request_that_cannot_be_met_is_counted),
     TEST(taking_memory_touches_next_to_none_of_it),
     TEST(an_overwritten_free_frame_is_survived),
+    TEST(an_overwritten_buddy_is_survived),
 };
 
 int main(void)

@@ -310,10 +310,22 @@ static void ranges_that_are_not_whole_pages(void **state)
     take();
 }
 
+/* What was there before: memory is not zero when a kernel starts. */
+static void dirty(uint64_t base, uint64_t size)
+{
+    void *at = physical_to_virtual(base);
+
+    mprotect(at, size, PROT_READ | PROT_WRITE);
+    memset(at, 0xa5, size);
+    mprotect(at, size, PROT_NONE);
+}
+
 static void memory_in_small_pieces_only(void **state)
 {
     (void)state;
     start(GIB);
+    dirty(512 * MIB, 50 * 0x77000);
+    dirty(GIB, image_size() + 50 * MIB);
     for (uint64_t i = 0; i < 100; i++) {
         if (i == 50)
             add_range(GIB, image_size(), MEMORY_KERNEL);
@@ -452,6 +464,18 @@ static void tables_are_readable_before_and_after(void **state)
     const char *later = vm_map_tables(0xf5000, 36);
     assert_non_null(later);
     assert_int_equal(later[0], 0);
+}
+
+/* A leaf of 2 MiB for what was read would cover memory of another kind, and be in its way. */
+static void tables_next_to_usable_memory_cost_none_of_it(void **state)
+{
+    (void)state;
+    start(GIB);
+    assert_non_null(vm_map_tables(GIB + 80 * MIB, 6 * MIB));
+    add_image(GIB - 16 * MIB, GIB + 80 * MIB);
+    add_range(GIB + 80 * MIB, PAGE_SIZE, MEMORY_TABLES);
+    add_range(GIB + 80 * MIB + PAGE_SIZE, 30 * MIB, MEMORY_USABLE);
+    take();
 }
 
 static void tables_where_there_can_be_none(void **state)
@@ -607,6 +631,7 @@ static const struct CMUnitTest tests[] = {
     TEST(the_image_is_never_handed_out),
     TEST(no_memory_is_a_panic_that_says_so),
     TEST(tables_are_readable_before_and_after),
+    TEST(tables_next_to_usable_memory_cost_none_of_it),
     TEST(tables_where_there_can_be_none),
     TEST(tables_all_over_memory_leave_enough_to_begin_with),
     TEST(registers_are_mapped_once),
