@@ -16,7 +16,8 @@
 #include <platform/boot.h>
 #include <platform/cpu.h>
 
-/* The pool lasts for what is mapped before memory is known; the last pages of it map the arena. */
+/* The pool lasts for what is mapped before memory is known; the last pages of it map the arena, and what is left then
+ * serves on. */
 enum { POOL_PAGES = 10, POOL_RESERVED = 3, DEVICE_RECORDS = 24 };
 
 #define LARGE_PAGE (UINT64_C(2) << 20)
@@ -69,7 +70,7 @@ static uint64_t table_alloc(void)
 {
     uint64_t physical = 0;
 
-    if (pool_used < POOL_PAGES - (taking_memory ? 0 : POOL_RESERVED)) {
+    if (pool_used < POOL_PAGES - (taking_memory || frames_ready ? 0 : POOL_RESERVED)) {
         table_pages++;
         return virtual_to_physical(pool[pool_used++]);
     }

@@ -33,6 +33,19 @@ uint64_t timer_refine(void)
     return refined_hz;
 }
 
+static struct cpu this_cpu;
+
+struct cpu *cpu_local(void)
+{
+    return &this_cpu;
+}
+
+/* Asleep the counter goes on. */
+void cpu_sleep(void)
+{
+    counter += 5000;
+}
+
 uintptr_t cpu_interrupts_disable(void)
 {
     return disabled++ == 0;
@@ -431,9 +444,21 @@ static void test_spin_ends_when_the_counter_has_stopped(void **state)
     assert_int_equal(relaxed, 1001);
 }
 
+static void test_time_asleep_is_counted(void **state)
+{
+    (void)state;
+    start(1000000000, 0);
+    uint64_t before = clock_idle();
+    counter += 100000; /* at work */
+    clock_sleep();
+    clock_sleep();
+    assert_int_equal(clock_idle() - before, 10000);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_time_asleep_is_counted, all_ended),
         cmocka_unit_test_teardown(test_not_running, all_ended),
         cmocka_unit_test_teardown(test_nanoseconds_are_right, all_ended),
         cmocka_unit_test_teardown(test_deadline_is_the_first_counter_that_reaches_it, all_ended),
