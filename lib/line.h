@@ -19,9 +19,9 @@ struct line_editor {
     struct printer *echo;
     char text[LINE_CAPACITY + 1]; /* always terminated */
     uint8_t length, cursor;
-    uint8_t escape;         /* state within an escape sequence */
-    uint8_t escape_number;  /* parameter of CSI n ~ */
-    bool last_was_return;   /* so that CR LF ends one line */
+    uint8_t escape;        /* state within an escape sequence */
+    uint8_t escape_number; /* parameter of CSI n ~ */
+    bool last_was_return;  /* so that CR LF ends one line */
     char history[LINE_HISTORY][LINE_CAPACITY + 1];
     uint8_t history_count, history_at; /* at == count: the line being written */
     char pending[LINE_CAPACITY + 1];   /* the line being written while history is shown */

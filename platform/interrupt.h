@@ -17,10 +17,10 @@ enum route_kind { ROUTE_FREE, ROUTE_LINE, ROUTE_MESSAGE };
 
 /* Who will write a message: what an ITS or an interrupt remapper needs to know. */
 struct message_source {
-    uint32_t requester;  /* bus << 8 | devfn */
+    uint32_t requester; /* bus << 8 | devfn */
     uint16_t segment;
-    uint16_t host_bridge; /* index of machine.host_bridges */
-    uint16_t index;       /* which of the function's vectors */
+    uint16_t host_bridge;  /* index of machine.host_bridges */
+    uint16_t index;        /* which of the function's vectors */
     uint16_t vector_count; /* how many it has in all; the same in every call for one function */
 };
 

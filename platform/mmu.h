@@ -14,7 +14,7 @@
 #include <vmos/abi.h>
 
 #define PAGE_SHIFT 12
-#define PAGE_SIZE (UINT64_C(1) << PAGE_SHIFT)
+#define PAGE_SIZE  (UINT64_C(1) << PAGE_SHIFT)
 
 enum mmu_access {
     MMU_READ = 0,
@@ -32,10 +32,10 @@ pte mmu_table(uint64_t physical);
 bool mmu_present(pte entry);
 bool mmu_is_leaf(pte entry, unsigned level);
 uint64_t mmu_physical(pte entry);
-unsigned mmu_access_of(pte entry); /* the enum mmu_access bits of a leaf */
-unsigned mmu_largest_leaf(void);    /* 1, or 2 where the CPU has 1 GiB leaves */
-uint64_t mmu_kernel_root(void);     /* physical address of the kernel's top table */
-void mmu_entries_written(void);     /* new entries become usable: barrier */
+unsigned mmu_access_of(pte entry);         /* the enum mmu_access bits of a leaf */
+unsigned mmu_largest_leaf(void);           /* 1, or 2 where the CPU has 1 GiB leaves */
+uint64_t mmu_kernel_root(void);            /* physical address of the kernel's top table */
+void mmu_entries_written(void);            /* new entries become usable: barrier */
 void mmu_flush(uintptr_t virtual_address); /* this CPU's TLB, one page */
 void mmu_flush_all(void);
 /* Drops the boot-time identity mapping; after this the lower half is empty. */
@@ -71,7 +71,7 @@ void *pages_allocate(unsigned order);
 /* The same, aligned to 2^alignment_order pages; the pages between the end and the next boundary stay free. */
 void *pages_allocate_aligned(unsigned order, unsigned alignment_order);
 
-void *physical_to_virtual(uint64_t physical);          /* RAM only */
-uint64_t virtual_to_physical(const void *address);     /* physmap and image; panics on anything else */
+void *physical_to_virtual(uint64_t physical);      /* RAM only */
+uint64_t virtual_to_physical(const void *address); /* physmap and image; panics on anything else */
 
 #endif

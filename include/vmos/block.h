@@ -20,8 +20,8 @@ enum block_operation {
 
 struct block_request {
     enum block_operation operation;
-    uint64_t first_block; /* in units of block_info.block_size */
-    uint64_t block_count; /* 0 for a flush */
+    uint64_t first_block;              /* in units of block_info.block_size */
+    uint64_t block_count;              /* 0 for a flush */
     const struct memory_ref *segments; /* total length is block_count * block_size; each a multiple of 4 bytes */
     unsigned segment_count;            /* any number: the driver splits what the device cannot take at once; only
                                           a single block in more pieces than the device takes is unsupported */

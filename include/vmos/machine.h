@@ -48,7 +48,8 @@ enum {
 
 /* ---- Memory ------------------------------------------------------------------------------- */
 
-enum memory_kind { /* where two ranges overlap, the one further down this list wins */
+/* Where two ranges overlap, the one further down this list wins. */
+enum memory_kind {
     MEMORY_USABLE,
     MEMORY_ACPI_RECLAIM, /* firmware tables; RAM again once nobody reads them */
     MEMORY_INITRD,
@@ -126,8 +127,8 @@ struct machine_override { /* an ISA interrupt that arrives elsewhere [ACPI 6.5 Â
 
 struct machine_nmi { /* a line (or a local APIC's LINT) wired to NMI */
     bool local;
-    uint8_t lint;          /* local: 0 or 1 */
-    uint32_t firmware_id;  /* local: the processor's UID, UINT32_MAX for all */
+    uint8_t lint;             /* local: 0 or 1 */
+    uint32_t firmware_id;     /* local: the processor's UID, UINT32_MAX for all */
     struct machine_line line; /* not local */
 };
 
@@ -176,7 +177,7 @@ struct machine_aplic {
     uint64_t base, size;
     uint32_t first_line, source_count;
     bool supervisor;
-    bool messages; /* delivers by IMSIC rather than directly */
+    bool messages;          /* delivers by IMSIC rather than directly */
     uint32_t context_count; /* direct delivery: IDC number = machine_context.number */
     uint16_t first_context;
 };
@@ -213,8 +214,8 @@ struct machine_uart {
     uint32_t clock_hz;                 /* 0 when not said: leave the divisor alone */
     uint32_t baud;                     /* 0: leave as firmware set it */
     struct machine_line line;
-    bool console; /* firmware names this one (SPCR, stdout-path) */
-    bool pci;     /* SPCR names a PCI function; below which */
+    bool console;                       /* firmware names this one (SPCR, stdout-path) */
+    bool pci;                           /* SPCR names a PCI function; below which */
     uint16_t pci_segment, pci_function; /* bus << 8 | device << 3 | function */
 };
 
@@ -234,7 +235,8 @@ struct machine_intx_route {
     struct machine_line line;
 };
 
-struct machine_id_map { /* requester IDs -> what an MSI controller or IOMMU calls them */
+/* Requester IDs -> what an MSI controller or IOMMU calls them. */
+struct machine_id_map {
     uint32_t input_base, length; /* input_base..input_base+length-1 */
     uint32_t output_base;
     uint32_t target; /* msi: machine_its.id (or v2m id); iommu: index into machine.iommus */
@@ -269,13 +271,13 @@ enum iommu_kind { IOMMU_VTD, IOMMU_AMD, IOMMU_SMMUV3, IOMMU_SMMUV2, IOMMU_VIRTIO
 
 struct machine_iommu {
     enum iommu_kind kind;
-    uint64_t base, size;   /* registers; 0 when it is a PCI function */
+    uint64_t base, size; /* registers; 0 when it is a PCI function */
     uint16_t pci_segment, pci_function;
     bool pci;
     bool all_devices; /* DMAR INCLUDE_PCI_ALL: everything on the segment that no other unit names */
     bool coherent_walks;
-    uint8_t address_bits; /* 0: read from the unit */
-    uint32_t id;          /* firmware's own identifier, for diagnostics */
+    uint8_t address_bits;                      /* 0: read from the unit */
+    uint32_t id;                               /* firmware's own identifier, for diagnostics */
     struct machine_line event, command, error; /* SMMUv3: event queue, command sync, global error */
 };
 
@@ -327,8 +329,8 @@ struct machine {
     struct machine_memory_node memory_nodes[MACHINE_MAX_MEMORY_NODES];
 
     /* x64 */
-    uint64_t local_apic; /* physical base of the memory-mapped local APIC */
-    bool has_pic;        /* PC-AT compatible 8259s to be masked */
+    uint64_t local_apic;    /* physical base of the memory-mapped local APIC */
+    bool has_pic;           /* PC-AT compatible 8259s to be masked */
     bool has_pit, has_cmos; /* legacy PIT and RTC are believed present */
     uint32_t io_apic_count;
     struct machine_io_apic io_apics[MACHINE_MAX_IO_APICS];

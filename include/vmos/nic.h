@@ -9,7 +9,7 @@
 #include <vmos/abi.h>
 
 #define ETHERNET_ADDRESS_SIZE 6u
-#define ETHERNET_HEADER_SIZE 14u
+#define ETHERNET_HEADER_SIZE  14u
 
 /* A frame to send; the bytes stay the client's and are lent until its cookie comes back from reap. */
 struct nic_transmit {
@@ -25,8 +25,8 @@ struct nic_transmit {
 /* A received frame. The bytes are the driver's, readable until release. */
 struct nic_receive {
     const void *frame;
-    uint32_t length; /* bytes */
-    uint32_t token;  /* for release */
+    uint32_t length;     /* bytes */
+    uint32_t token;      /* for release */
     bool checksum_valid; /* the device vouches for the transport checksum; only a hint */
 };
 

@@ -184,8 +184,8 @@ static void test_any_bytes(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_editing, set_up),  cmocka_unit_test_setup(test_line_ends, set_up),
-        cmocka_unit_test_setup(test_history, set_up),  cmocka_unit_test_setup(test_capacity, set_up),
+        cmocka_unit_test_setup(test_editing, set_up),   cmocka_unit_test_setup(test_line_ends, set_up),
+        cmocka_unit_test_setup(test_history, set_up),   cmocka_unit_test_setup(test_capacity, set_up),
         cmocka_unit_test_setup(test_any_bytes, set_up),
     };
 
