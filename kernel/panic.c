@@ -12,10 +12,10 @@
 
 static void print_location(struct printer *printer, const char *what, uintptr_t address)
 {
+    char name[SYMBOL_NAME_SIZE];
     size_t offset = 0;
-    const char *name = symbol_find(address, &offset);
 
-    if (name != NULL)
+    if (symbol_find(address, name, &offset))
         print(printer, "  %s %016llx %s+0x%zx\n", what, (unsigned long long)address, name, offset);
     else
         print(printer, "  %s %016llx\n", what, (unsigned long long)address);

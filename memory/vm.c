@@ -18,7 +18,7 @@
 
 /* The pool lasts for what is mapped before memory is known; the last pages of it map the arena, and what is left then
  * serves on. */
-enum { POOL_PAGES = 10, POOL_RESERVED = 3, DEVICE_RECORDS = 24 };
+enum { POOL_PAGES = 9, POOL_RESERVED = 2, DEVICE_RECORDS = 24 };
 
 #define LARGE_PAGE (UINT64_C(2) << 20)
 /* Ranges so far apart that the map of frames would take more than this part of memory are not all used. */
