@@ -45,6 +45,7 @@ PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider -n 2 --color=no
 ##   make test        all tests of all three architectures, about ten minutes; last line: N passed, N failed
 test: setup
 	$Q$(MAKE) --no-print-directory kernels host
+	$Qrm -rf build/figures
 	$Q$(PYTEST) test
 
 ##   make test-host   readers, drivers and libraries on this machine, under sanitizers; fuzzing for ten seconds each
@@ -66,7 +67,10 @@ fuzz: setup
 ##   make test-long   the full matrix and long fuzzing, hours; figures go to docs/figures.md
 test-long: setup
 	$Q$(MAKE) --no-print-directory kernels host
+	$Qrm -rf build/figures
+	$Qtest/host/fetch-dtb
 	$QVMOS_LONG=1 VMOS_FUZZ_SECONDS=600 $(PYTEST) test
+	$Qtools/figures > build/figures.md && cp build/figures.md docs/figures.md && cat docs/figures.md
 
 ##   make run         [ARCH=..] boots in QEMU with a network, a disk and entropy; Ctrl-A X leaves
 run: setup
