@@ -80,7 +80,8 @@ void window_write32(const struct register_window *window, uint64_t offset, uint3
 struct dma_memory {
     void *memory;
     device_address address;
-    size_t size; /* bytes, as asked for */
+    size_t size;    /* bytes, as asked for */
+    uint32_t epoch; /* the backend's own */
 };
 
 /* `alignment` is a power of two. STATUS_NO_MEMORY, STATUS_LIMIT (the pool's budget), STATUS_REVOKED. */
