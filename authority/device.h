@@ -2,10 +2,12 @@
  * device.h: the devices of this machine and who may touch them.
  *
  * A device is free -> claimed(epoch) -> revoking -> free(epoch + 1), or quarantined for good when its end
- * could not be confirmed. Handles (register windows, interrupts, DMA memory, queues) name the epoch they
- * were opened in; authority_check() is the one gate that they all pass.
+ * could not be confirmed (rules.h). Handles (register windows, interrupts, DMA memory, loans, queues) name the epoch
+ * they were opened in; authority_check() is the one gate that they all pass.
  *
- * The functions of <vmos/driver.h> are implemented beside this: that is the kernel's home for drivers.
+ * The functions of <vmos/driver.h> are implemented beside this: that is the kernel's home for drivers. There a
+ * `struct device *` is the device whoever owns it, so a call without a handle counts as the present owner's. What a
+ * handle says besides its device and epoch is never believed: bounds, delivery and purpose come from the records here.
  */
 #ifndef AUTHORITY_DEVICE_H
 #define AUTHORITY_DEVICE_H
@@ -18,44 +20,45 @@
 #include <lib/printf.h>
 
 #include "msix.h"
-
-enum device_state { DEVICE_FREE, DEVICE_CLAIMED, DEVICE_REVOKING, DEVICE_QUARANTINED };
+#include "rules.h"
 
 enum {
     DEVICE_NAME_SIZE = 24,
     DEVICE_MAX_WINDOWS = PCI_MAX_BARS,
-    DEVICE_MAX_STARTS = 4, /* how often a failing driver is started before the device is left alone */
+    DEVICE_MAX_STARTS = 4,      /* how often a failing driver is started before the device is left alone */
+    DEVICE_DMA_LIMIT = 4 << 20, /* bytes that a device's domain may own */
+    DEVICE_MAX_LOANS = 4096,    /* at a time */
 };
 
-/* Where the registers of one window are; filled when first opened, stays for the device's life. */
+/* Where the registers of one window are; made when it is first opened, stays for the device's life. */
 struct device_window {
-    volatile uint8_t *registers; /* NULL for ports, and until opened */
+    struct register_bounds bounds;
+    volatile uint8_t *registers; /* NULL for ports */
     uint16_t port;
-    bool is_port;
 };
 
 struct device_interrupt {
     bool open, line_pending; /* line_pending: disabled at the device until acknowledged */
+    bool route_held;         /* and at the controller, since the device has no switch that takes */
     enum interrupt_delivery delivery;
     uint32_t route;
     struct device *device;
     uint64_t count;
 };
 
-struct dma_block;  /* pages that a domain owns, dma.c */
+struct dma_block;   /* pages that a domain owns, dma.c */
 struct dma_ledger { /* what the device's domain holds; all of it goes back at revocation */
     struct dma_block *blocks;
-    uint64_t owned_bytes, lent_bytes;
-    uint32_t loan_capacity, loan_count, loan_next;
     struct dma_loan *loans;
+    uint64_t owned_bytes, lent_bytes, owned_limit;
+    uint32_t loan_capacity, loan_count, loan_next, loan_limit;
     uint32_t queue_count;
 };
 
 struct device {
     char name[DEVICE_NAME_SIZE];
     struct device_identity identity;
-    enum device_state state;
-    uint32_t epoch;
+    struct ownership ownership;
     const struct driver *driver;
     void *driver_state;
     bool running, failed, woken;
@@ -65,18 +68,19 @@ struct device {
     struct pci_function *function;
     const struct pci_access *access;
     const struct machine_host_bridge *bridge;
+    const uint8_t *configuration; /* its first 256 bytes as found, when it has a driver */
     struct msix msix;
     /* virtio-mmio */
     const struct machine_virtio_slot *slot;
 
-    struct device_window windows[DEVICE_MAX_WINDOWS];
-    struct device_interrupt *interrupts; /* interrupt_count of them, while the device is claimed */
+    struct device_window *windows[DEVICE_MAX_WINDOWS]; /* NULL: never opened */
+    struct device_interrupt *interrupts;               /* interrupt_count of them, while the device is claimed */
     unsigned interrupt_count;
     uint32_t events; /* raised and not yet returned; written from interrupt context */
     struct timer poll;
     struct dma_ledger ledger;
 
-    uint64_t stale_uses, window_violations, unclaimed_interrupts;
+    uint64_t stale_uses, window_violations;
 
     struct block_device *block;
     struct nic_device *nic;
@@ -110,15 +114,25 @@ void device_report(const struct device *device, struct printer *printer);
 enum status device_claim(struct device *device);
 /* Ends the ownership in the one order; `reason` goes to the log. Idempotent. */
 void device_revoke(struct device *device, const char *reason);
-/* The gate. STATUS_OK, or STATUS_REVOKED (counted). */
+/* The gate, for a handle of this epoch. STATUS_OK, or STATUS_REVOKED (counted). */
 enum status authority_check(struct device *device, uint32_t epoch);
+/* The same where no handle is shown: whether the device has an owner now. */
+enum status authority_check_owner(struct device *device);
+/* Nobody finds what the driver has published any more. */
+void device_unpublish(struct device *device);
 
-/* ---- window.c, dma.c, irq.c: what revocation needs of each kind of handle --------------------- */
+/* ---- window.c, dma.c, irq.c: what the others need of each kind of handle ----------------------- */
+
+/* The window if the driver may touch these bytes of it, else NULL. */
+const struct device_window *device_window_at(const struct device *device, unsigned index, uint64_t offset,
+                                             unsigned width);
 
 void device_interrupts_end(struct device *device);
-/* True when every byte went back; `confirmed` false keeps all of it out of use for good. */
+/* Scrubs and frees what the domain owns. Unless `confirmed`: all of it, and what was lent, stays out of use and on
+ * the ledger for good. */
 void device_dma_end(struct device *device, bool confirmed);
-/* The virtio status register of a virtio-mmio slot written 0 and read back. */
-bool device_mmio_reset(struct device *device);
+/* Resets a virtio device whose registers were ever opened; true when each status register reads back 0 in time, and
+ * for a device that vmos knows no reset of. */
+bool device_reset(struct device *device);
 
 #endif

@@ -3,6 +3,9 @@
  *
  * Without an IOMMU a device address is the bus's own, which on the machines here is the physical address;
  * a driver must not know that. Small allocations of one device share pages, never with anything else.
+ *
+ * Nothing here may depend on what a driver says of its memory: where an allocation begins and ends is in the block's
+ * own record, and a handle only names one.
  */
 #include "device.h"
 
@@ -12,42 +15,68 @@
 #include <lib/string.h>
 #include <memory/memory.h>
 
-/* What shares a page: a device's data with its data, and never what the driver may write with what it may only read. */
-enum purpose { PURPOSE_DATA, PURPOSE_SUBMISSION, PURPOSE_COMPLETION };
+/* What shares a page: what has the same purpose for the same device. The driver writes data and submissions, and only
+ * reads completions. */
+enum purpose { PURPOSE_NONE, PURPOSE_DATA, PURPOSE_SUBMISSION, PURPOSE_COMPLETION, PURPOSE_ADJACENT };
 
+/* Pages, in 64 granules: which are used, and at which of them an allocation begins. It ends at the next that begins
+ * or is unused. Only single pages are shared; all granules of others belong to the one allocation in them. */
 struct dma_block {
     struct dma_block *next;
     uint8_t *memory;
+    uint64_t used, starts;
     uint8_t order, purpose;
-    uint32_t used;  /* bytes handed out from the start; a whole-page allocation uses all */
-    uint32_t count; /* allocations that live in it */
 };
 
 struct dma_loan {
-    uint64_t length;
-    uint32_t generation;
+    uint32_t length;
+    uint16_t generation;
     bool active;
 };
 
-enum { DMA_MAX_LOANS = 1 << 16, DMA_BLOCK_SHARED_LIMIT = PAGE_SIZE / 2 };
+enum { GRANULES = 64, GRANULE_SIZE = PAGE_SIZE / GRANULES, SHARED_LIMIT = PAGE_SIZE / 2 };
 
-static struct dma_block *block_create(struct device *device, unsigned order, enum purpose purpose)
+/* A loan's number: its slot, how often the slot was used, and the epoch, so that nobody returns a predecessor's. */
+enum {
+    LOAN_SLOT_MASK = 0xfff,
+    LOAN_GENERATION_SHIFT = 12,
+    LOAN_GENERATION_MASK = 0xfff,
+    LOAN_EPOCH_SHIFT = 24,
+    LOAN_EPOCH_MASK = 0xff,
+};
+_Static_assert(DEVICE_MAX_LOANS <= LOAN_SLOT_MASK + 1, "a loan names its slot");
+
+/* ---- Blocks ------------------------------------------------------------------------------------------ */
+
+static unsigned order_for(size_t size)
 {
-    struct dma_block *block = calloc(1, sizeof *block);
+    unsigned order = 0;
 
-    if (block == NULL)
-        return NULL;
-    block->memory = pages_allocate(order);
-    if (block->memory == NULL) {
+    while (order <= FRAME_MAX_ORDER && (PAGE_SIZE << order) < size)
+        order++;
+    return order;
+}
+
+static enum status block_create(struct device *device, unsigned order, unsigned alignment_order, enum purpose purpose,
+                                struct dma_block **out)
+{
+    struct dma_ledger *ledger = &device->ledger;
+
+    if (order > FRAME_MAX_ORDER || alignment_order > FRAME_MAX_ORDER ||
+        budget_admits(ledger->owned_limit, ledger->owned_bytes, PAGE_SIZE << order) != STATUS_OK)
+        return STATUS_LIMIT;
+    struct dma_block *block = calloc(1, sizeof *block);
+    uint8_t *memory = block != NULL ? pages_allocate_aligned(order, alignment_order) : NULL;
+    if (memory == NULL) {
         free(block);
-        return NULL;
+        return STATUS_NO_MEMORY;
     }
-    block->order = (uint8_t)order;
-    block->purpose = (uint8_t)purpose;
-    block->next = device->ledger.blocks;
-    device->ledger.blocks = block;
-    device->ledger.owned_bytes += PAGE_SIZE << order;
-    return block;
+    *block = (struct dma_block){
+        .next = ledger->blocks, .memory = memory, .order = (uint8_t)order, .purpose = (uint8_t)purpose};
+    ledger->blocks = block;
+    ledger->owned_bytes += PAGE_SIZE << order;
+    *out = block;
+    return STATUS_OK;
 }
 
 static void block_destroy(struct device *device, struct dma_block *block)
@@ -63,19 +92,31 @@ static void block_destroy(struct device *device, struct dma_block *block)
     free(block);
 }
 
-static unsigned order_for(size_t size)
+/* Bits [first, first + count) of a word; count is from 1 to 64. */
+static uint64_t bits(unsigned first, unsigned count)
 {
-    unsigned order = 0;
-
-    while (order <= FRAME_MAX_ORDER && (PAGE_SIZE << order) < size)
-        order++;
-    return order;
+    return UINT64_MAX >> (GRANULES - count) << first;
 }
+
+/* The first free run of `count` granules whose offset has the alignment, or GRANULES. */
+static unsigned find_run(const struct dma_block *block, unsigned count, size_t alignment)
+{
+    unsigned step = alignment <= GRANULE_SIZE ? 1 : (unsigned)(alignment / GRANULE_SIZE);
+
+    for (unsigned first = 0; first + count <= GRANULES; first += step)
+        if ((block->used & bits(first, count)) == 0)
+            return first;
+    return GRANULES;
+}
+
+/* ---- Allocations ------------------------------------------------------------------------------------- */
 
 static enum status allocate(struct device *device, size_t size, size_t alignment, enum purpose purpose,
                             struct dma_memory *out)
 {
-    enum status status = authority_check(device, device->epoch);
+    enum status status = authority_check_owner(device);
+    bool shared = size <= SHARED_LIMIT && alignment <= SHARED_LIMIT;
+    unsigned count = shared ? (unsigned)((size + GRANULE_SIZE - 1) / GRANULE_SIZE) : GRANULES, first = GRANULES;
     struct dma_block *block = NULL;
 
     *out = (struct dma_memory){0};
@@ -83,26 +124,51 @@ static enum status allocate(struct device *device, size_t size, size_t alignment
         return status;
     if (size == 0 || !is_power_of_two(alignment))
         return STATUS_INVALID;
-    if (size <= DMA_BLOCK_SHARED_LIMIT && alignment <= DMA_BLOCK_SHARED_LIMIT) {
+    if (shared)
         for (block = device->ledger.blocks; block != NULL; block = block->next)
-            if (block->order == 0 && block->purpose == purpose && align_up(block->used, alignment) + size <= PAGE_SIZE)
+            if (block->order == 0 && block->purpose == purpose &&
+                (first = find_run(block, count, alignment)) != GRANULES)
                 break;
-        if (block == NULL && (block = block_create(device, 0, purpose)) == NULL)
-            return STATUS_NO_MEMORY;
-        block->used = (uint32_t)align_up(block->used, alignment);
-    } else {
-        unsigned order = order_for(size > alignment ? size : alignment);
-        if (order > FRAME_MAX_ORDER)
-            return STATUS_LIMIT;
-        if ((block = block_create(device, order, purpose)) == NULL)
-            return STATUS_NO_MEMORY;
+    if (block == NULL) {
+        status = block_create(device, order_for(size), order_for(alignment), purpose, &block);
+        if (status != STATUS_OK)
+            return status;
+        first = 0;
     }
-    out->memory = block->memory + block->used;
+    block->used |= bits(first, count);
+    block->starts |= bits(first, 1);
+    out->memory = block->memory + first * GRANULE_SIZE;
     out->address = virtual_to_physical(out->memory);
     out->size = size;
-    block->used = block->order == 0 && size <= DMA_BLOCK_SHARED_LIMIT ? block->used + (uint32_t)size : PAGE_SIZE;
-    block->count++;
+    out->epoch = device->ownership.epoch;
     return STATUS_OK;
+}
+
+/* Takes back the allocation that begins there, if it has one of these purposes (1 << purpose), and gives which. */
+static enum purpose release(struct device *device, const volatile void *memory, unsigned purposes)
+{
+    uintptr_t at = (uintptr_t)memory;
+    struct dma_block *block = device->ledger.blocks;
+
+    while (block != NULL && at - (uintptr_t)block->memory >= PAGE_SIZE << block->order)
+        block = block->next;
+    size_t offset = block != NULL ? at - (uintptr_t)block->memory : 0;
+    unsigned first = (unsigned)(offset / GRANULE_SIZE), end = first + 1;
+    if (block == NULL || first >= GRANULES || offset % GRANULE_SIZE != 0 || (block->starts >> first & 1) == 0 ||
+        (purposes >> block->purpose & 1) == 0) {
+        log_warn(device->name, "gave back DMA memory that its domain does not own");
+        return PURPOSE_NONE;
+    }
+    while (end < GRANULES && (block->used >> end & 1) != 0 && (block->starts >> end & 1) == 0)
+        end++;
+    enum purpose purpose = (enum purpose)block->purpose;
+    block->used &= ~bits(first, end - first);
+    block->starts &= ~bits(first, 1);
+    if (block->used == 0)
+        block_destroy(device, block);
+    else
+        memset(block->memory + offset, 0, (end - first) * (size_t)GRANULE_SIZE);
+    return purpose;
 }
 
 enum status dma_allocate(struct device *device, size_t size, size_t alignment, struct dma_memory *out)
@@ -112,30 +178,36 @@ enum status dma_allocate(struct device *device, size_t size, size_t alignment, s
 
 void dma_free(struct device *device, struct dma_memory *memory)
 {
-    if (memory->memory == NULL)
-        return;
-    for (struct dma_block *block = device->ledger.blocks; block != NULL; block = block->next) {
-        size_t offset = (size_t)((uint8_t *)memory->memory - block->memory);
-        if ((uint8_t *)memory->memory < block->memory || offset >= PAGE_SIZE << block->order)
-            continue;
-        if (--block->count == 0)
-            block_destroy(device, block);
-        else
-            memset(memory->memory, 0, memory->size);
-        *memory = (struct dma_memory){0};
-        return;
-    }
-    log_warn(device->name, "gave back DMA memory that its domain does not own");
+    if (memory->memory != NULL && authority_check(device, memory->epoch) == STATUS_OK)
+        release(device, memory->memory, 1 << PURPOSE_DATA);
+    *memory = (struct dma_memory){0};
 }
 
-static enum status loan_slot(struct device *device, uint32_t *slot)
-{
-    struct dma_ledger *ledger = &device->ledger;
+/* ---- Loans ------------------------------------------------------------------------------------------- */
 
+/* Whether the device may have these bytes: memory, contiguous, and writable if it is to write. Kernel memory is
+ * contiguous wherever a client can have it: heap, pages and image. */
+static bool can_lend(uint64_t first, uint64_t length, enum dma_direction direction)
+{
+    unsigned access, right = direction == DMA_TO_DEVICE ? 0 : MMU_WRITE;
+
+    if (first + length - 1 < first)
+        return false;
+    for (uint64_t page = first / PAGE_SIZE; page <= (first + length - 1) / PAGE_SIZE; page++)
+        if (!vm_lookup((const void *)(uintptr_t)(page * PAGE_SIZE), &access) ||
+            (access & (right | MMU_DEVICE)) != right)
+            return false;
+    return virtual_to_physical((const void *)(uintptr_t)(first + length - 1)) -
+               virtual_to_physical((const void *)(uintptr_t)first) ==
+           length - 1;
+}
+
+static enum status loan_slot(struct dma_ledger *ledger, uint32_t *slot)
+{
+    if (ledger->loan_count >= ledger->loan_limit)
+        return STATUS_LIMIT;
     if (ledger->loan_count == ledger->loan_capacity) {
         uint32_t capacity = ledger->loan_capacity == 0 ? 32 : 2 * ledger->loan_capacity;
-        if (capacity > DMA_MAX_LOANS)
-            return STATUS_LIMIT;
         struct dma_loan *loans = calloc(capacity, sizeof *loans);
         if (loans == NULL)
             return STATUS_NO_MEMORY;
@@ -146,52 +218,60 @@ static enum status loan_slot(struct device *device, uint32_t *slot)
         ledger->loan_next = ledger->loan_capacity;
         ledger->loan_capacity = capacity;
     }
-    for (uint32_t tried = 0; tried < ledger->loan_capacity; tried++) {
-        *slot = (ledger->loan_next + tried) % ledger->loan_capacity;
-        if (!ledger->loans[*slot].active) {
-            ledger->loan_next = *slot + 1;
-            return STATUS_OK;
-        }
-    }
-    return STATUS_LIMIT;
+    *slot = ledger->loan_next % ledger->loan_capacity;
+    while (ledger->loans[*slot].active)
+        *slot = (*slot + 1) % ledger->loan_capacity;
+    ledger->loan_next = *slot + 1;
+    return STATUS_OK;
+}
+
+/* The epoch that a loan's number names, seen from the one now. */
+static uint32_t loan_epoch(const struct device *device, uint32_t loan)
+{
+    return (device->ownership.epoch & ~(uint32_t)LOAN_EPOCH_MASK) | loan >> LOAN_EPOCH_SHIFT;
 }
 
 enum status dma_lend(struct device *device, const struct memory_ref *memory, enum dma_direction direction,
                      struct dma_segment segments[], unsigned capacity, unsigned *count, uint32_t *loan)
 {
-    enum status status = authority_check(device, device->epoch);
+    enum status status = authority_check_owner(device);
+    struct memory_ref bytes = *memory;
     uint32_t slot;
 
-    (void)direction; /* for an IOMMU's permissions; memory here is coherent */
+    *count = 0;
+    *loan = 0;
     if (status != STATUS_OK)
         return status;
-    if (memory->object != 0 || memory->length == 0)
+    if (bytes.object != 0 || bytes.length == 0)
         return STATUS_INVALID;
-    if (memory->length > UINT32_MAX || capacity == 0)
+    if (bytes.length > UINT32_MAX || capacity == 0)
         return STATUS_LIMIT;
-    status = loan_slot(device, &slot);
+    if (!can_lend(bytes.offset, bytes.length, direction))
+        return STATUS_DENIED;
+    status = loan_slot(&device->ledger, &slot);
     if (status != STATUS_OK)
         return status;
-    /* Kernel memory is physically contiguous wherever a client can have it: heap, pages and image. */
-    segments[0].address = virtual_to_physical((const void *)(uintptr_t)memory->offset);
-    segments[0].length = (uint32_t)memory->length;
+    segments[0].address = virtual_to_physical((const void *)(uintptr_t)bytes.offset);
+    segments[0].length = (uint32_t)bytes.length;
     *count = 1;
     struct dma_loan *entry = &device->ledger.loans[slot];
     entry->active = true;
-    entry->length = memory->length;
-    entry->generation = (entry->generation + 1) & 0xffff;
+    entry->length = (uint32_t)bytes.length;
+    entry->generation = (entry->generation + 1) & LOAN_GENERATION_MASK;
     device->ledger.loan_count++;
-    device->ledger.lent_bytes += memory->length;
-    *loan = slot | entry->generation << 16;
+    device->ledger.lent_bytes += bytes.length;
+    *loan = device->ownership.epoch << LOAN_EPOCH_SHIFT | (uint32_t)entry->generation << LOAN_GENERATION_SHIFT | slot;
     return STATUS_OK;
 }
 
 void dma_return(struct device *device, uint32_t loan)
 {
-    uint32_t slot = loan & 0xffff;
+    uint32_t slot = loan & LOAN_SLOT_MASK, generation = loan >> LOAN_GENERATION_SHIFT & LOAN_GENERATION_MASK;
     struct dma_ledger *ledger = &device->ledger;
 
-    if (slot >= ledger->loan_capacity || !ledger->loans[slot].active || ledger->loans[slot].generation != loan >> 16) {
+    if (authority_check(device, loan_epoch(device, loan)) != STATUS_OK)
+        return;
+    if (slot >= ledger->loan_capacity || !ledger->loans[slot].active || ledger->loans[slot].generation != generation) {
         log_warn(device->name, "returned memory loan 0x%x, which is not out", loan);
         return;
     }
@@ -200,40 +280,53 @@ void dma_return(struct device *device, uint32_t loan)
     ledger->lent_bytes -= ledger->loans[slot].length;
 }
 
+/* ---- Queues ------------------------------------------------------------------------------------------ */
+
+/* Legacy virtio: both in one run of pages, but never in one page. */
+static enum status create_adjacent(struct device *device, const struct queue_layout *layout,
+                                   struct dma_memory *submission, struct dma_memory *completion)
+{
+    size_t alignment = layout->alignment > PAGE_SIZE ? layout->alignment : PAGE_SIZE;
+    size_t first = align_up(layout->submission_size, alignment);
+    enum status status = allocate(device, first + layout->completion_size, alignment, PURPOSE_ADJACENT, submission);
+
+    if (status == STATUS_OK)
+        *completion = (struct dma_memory){.memory = (uint8_t *)submission->memory + first,
+                                          .address = submission->address + first};
+    return status;
+}
+
+static enum status create_apart(struct device *device, const struct queue_layout *layout, struct dma_memory *submission,
+                                struct dma_memory *completion)
+{
+    enum status status = allocate(device, layout->submission_size, layout->alignment, PURPOSE_SUBMISSION, submission);
+
+    if (status != STATUS_OK)
+        return status;
+    status = allocate(device, layout->completion_size, layout->alignment, PURPOSE_COMPLETION, completion);
+    if (status != STATUS_OK)
+        release(device, submission->memory, 1 << PURPOSE_SUBMISSION);
+    return status;
+}
+
 enum status queue_create(struct device *device, const struct queue_layout *layout, struct device_queue *queue)
 {
     struct dma_memory submission, completion;
-    enum status status;
 
     *queue = (struct device_queue){0};
     if (layout->submission_size == 0 || layout->completion_size == 0 || !is_power_of_two(layout->alignment) ||
         layout->alignment > 65536)
         return STATUS_INVALID;
-    if (layout->adjacent) {
-        size_t alignment = layout->alignment > PAGE_SIZE ? layout->alignment : PAGE_SIZE;
-        size_t first = align_up(layout->submission_size, alignment);
-        status = dma_allocate(device, first + align_up(layout->completion_size, PAGE_SIZE), alignment, &submission);
-        if (status != STATUS_OK)
-            return status;
-        completion =
-            (struct dma_memory){.memory = (uint8_t *)submission.memory + first, .address = submission.address + first};
-    } else {
-        status = allocate(device, layout->submission_size, layout->alignment, PURPOSE_SUBMISSION, &submission);
-        if (status != STATUS_OK)
-            return status;
-        status = allocate(device, layout->completion_size, layout->alignment, PURPOSE_COMPLETION, &completion);
-        if (status != STATUS_OK) {
-            dma_free(device, &submission);
-            return status;
-        }
-    }
+    enum status status = layout->adjacent ? create_adjacent(device, layout, &submission, &completion)
+                                          : create_apart(device, layout, &submission, &completion);
+    if (status != STATUS_OK)
+        return status;
     *queue = (struct device_queue){.device = device,
                                    .submission = submission.memory,
                                    .completion = completion.memory,
                                    .submission_address = submission.address,
                                    .completion_address = completion.address,
-                                   .backend = layout->adjacent,
-                                   .epoch = device->epoch};
+                                   .epoch = device->ownership.epoch};
     device->ledger.queue_count++;
     return STATUS_OK;
 }
@@ -241,9 +334,15 @@ enum status queue_create(struct device *device, const struct queue_layout *layou
 enum status queue_set_doorbell(struct device_queue *queue, const struct register_window *window, uint64_t offset,
                                unsigned width)
 {
-    if (width != 2 && width != 4)
+    if ((width != 2 && width != 4) || queue->device == NULL || window->device != queue->device)
         return STATUS_INVALID;
-    if (offset % width != 0 || offset >= window->size || window->size - offset < width)
+    enum status status = authority_check(queue->device, queue->epoch);
+    if (status != STATUS_OK)
+        return status;
+    status = authority_check(queue->device, window->epoch);
+    if (status != STATUS_OK)
+        return status;
+    if (device_window_at(queue->device, window->index, offset, width) == NULL)
         return STATUS_OUT_OF_RANGE;
     queue->doorbell = *window;
     queue->doorbell_offset = offset;
@@ -253,16 +352,14 @@ enum status queue_set_doorbell(struct device_queue *queue, const struct register
 
 void queue_destroy(struct device_queue *queue)
 {
-    if (queue->device == NULL)
-        return;
-    struct dma_memory submission = {.memory = queue->submission};
-    struct dma_memory completion = {.memory = (void *)(uintptr_t)queue->completion};
-    bool adjacent = queue->backend != 0;
-
-    queue->device->ledger.queue_count--;
-    dma_free(queue->device, &submission);
-    if (!adjacent)
-        dma_free(queue->device, &completion);
+    if (queue->device != NULL && authority_check(queue->device, queue->epoch) == STATUS_OK) {
+        enum purpose purpose =
+            release(queue->device, queue->submission, 1 << PURPOSE_SUBMISSION | 1 << PURPOSE_ADJACENT);
+        if (purpose != PURPOSE_NONE)
+            queue->device->ledger.queue_count--;
+        if (purpose == PURPOSE_SUBMISSION)
+            release(queue->device, queue->completion, 1 << PURPOSE_COMPLETION);
+    }
     *queue = (struct device_queue){0};
 }
 
@@ -287,18 +384,20 @@ void queue_notify(struct device_queue *queue, uint32_t value)
         window_write32(&queue->doorbell, queue->doorbell_offset, value);
 }
 
+/* ---- The end ----------------------------------------------------------------------------------------- */
+
 void device_dma_end(struct device *device, bool confirmed)
 {
     struct dma_ledger *ledger = &device->ledger;
 
-    if (confirmed) {
-        while (ledger->blocks != NULL)
-            block_destroy(device, ledger->blocks);
-        free(ledger->loans);
-    } else {
+    if (!confirmed) {
         log_error(device->name,
                   "may still reach its memory: %llu bytes of its own and %llu lent to it stay out of use for good",
                   (unsigned long long)ledger->owned_bytes, (unsigned long long)ledger->lent_bytes);
+        return;
     }
-    *ledger = (struct dma_ledger){0};
+    while (ledger->blocks != NULL)
+        block_destroy(device, ledger->blocks);
+    free(ledger->loans);
+    *ledger = (struct dma_ledger){.owned_limit = ledger->owned_limit, .loan_limit = ledger->loan_limit};
 }

@@ -33,11 +33,12 @@ static void line_arrived(void *context)
     struct device_interrupt *interrupt = context;
     struct device *device = interrupt->device;
 
-    if (device->function != NULL && !msix_line_pending(&device->msix))
-        return; /* another function on the same wire */
+    if (interrupt->line_pending || (device->function != NULL && !msix_line_pending(&device->msix)))
+        return; /* another on the same wire */
     interrupt->count++;
     interrupt->line_pending = true;
-    if (device->function == NULL || !msix_line_enable(&device->msix, false))
+    interrupt->route_held = device->function == NULL || !msix_line_enable(&device->msix, false);
+    if (interrupt->route_held)
         interrupt_mask(interrupt->route);
     raise_event(device, 0);
 }
@@ -54,6 +55,29 @@ static void poll_fired(struct timer *timer)
         }
     if (polled)
         timer_start(timer, clock_now() + POLL_INTERVAL_NS);
+}
+
+static void start_polling(struct device *device, unsigned index, enum status reason)
+{
+    device->interrupts[index].delivery = INTERRUPT_POLLED;
+    device->poll.fire = poll_fired;
+    device->poll.context = device;
+    if (!device->poll.armed)
+        timer_start(&device->poll, clock_now() + POLL_INTERVAL_NS);
+    log_info(device->name, "interrupt %u cannot be routed (%s); polled every %llu ms instead", index,
+             status_text(reason), (unsigned long long)(POLL_INTERVAL_NS / NANOSECONDS_PER_MILLISECOND));
+}
+
+/* The function's messages turned out not to work while one was added: those that were open before come no more. */
+static void messages_lost(struct device *device, enum status reason)
+{
+    for (unsigned index = 0; index < device->interrupt_count; index++) {
+        struct device_interrupt *interrupt = &device->interrupts[index];
+        if (interrupt->open && interrupt->delivery == INTERRUPT_MESSAGE) {
+            interrupt_detach(interrupt->route);
+            start_polling(device, index, reason);
+        }
+    }
 }
 
 unsigned device_interrupt_count(const struct device *device)
@@ -99,10 +123,11 @@ static enum status open_line(struct device *device, struct device_interrupt *int
     status = interrupt_attach_line(&line, device->name, line_arrived, interrupt, &interrupt->route);
     if (status != STATUS_OK)
         return status;
+    if (device->function != NULL && !msix_line_enable(&device->msix, true)) {
+        interrupt_detach(interrupt->route);
+        return STATUS_DEVICE_FAULT;
+    }
     interrupt->delivery = INTERRUPT_LINE;
-    interrupt->line_pending = false;
-    if (device->function != NULL)
-        msix_line_enable(&device->msix, true);
     interrupt_unmask(interrupt->route);
     return STATUS_OK;
 }
@@ -110,7 +135,7 @@ static enum status open_line(struct device *device, struct device_interrupt *int
 /* Messages when the function and the machine have them, else the wire, else a timer. */
 enum status device_interrupt_open(struct device *device, unsigned index, struct interrupt *out)
 {
-    enum status status = authority_check(device, device->epoch);
+    enum status status = authority_check_owner(device);
 
     *out = (struct interrupt){0};
     if (status != STATUS_OK)
@@ -122,41 +147,47 @@ enum status device_interrupt_open(struct device *device, unsigned index, struct 
         return STATUS_BUSY;
     *interrupt = (struct device_interrupt){.device = device};
     status = STATUS_UNSUPPORTED;
-    if (msix_available(&device->msix)) {
+    if (msix_available(&device->msix) && controller_has_messages()) {
         status = open_message(device, index, interrupt);
         if (status != STATUS_OK)
             log_warn(device->name, "no message interrupt %u: %s", index, status_text(status));
+        if (!msix_available(&device->msix))
+            messages_lost(device, status);
     }
     if (status != STATUS_OK && index == 0)
         status = open_line(device, interrupt);
-    if (status != STATUS_OK) {
-        interrupt->delivery = INTERRUPT_POLLED;
-        log_info(device->name, "interrupt %u cannot be routed (%s); polled every %llu ms instead", index,
-                 status_text(status), (unsigned long long)(POLL_INTERVAL_NS / NANOSECONDS_PER_MILLISECOND));
-        device->poll.fire = poll_fired;
-        device->poll.context = device;
-        timer_start(&device->poll, clock_now() + POLL_INTERVAL_NS);
-    }
+    if (status != STATUS_OK)
+        start_polling(device, index, status);
     interrupt->open = true;
-    *out =
-        (struct interrupt){.device = device, .index = index, .epoch = device->epoch, .delivery = interrupt->delivery};
+    *out = (struct interrupt){
+        .device = device, .index = index, .epoch = device->ownership.epoch, .delivery = interrupt->delivery};
     return STATUS_OK;
+}
+
+/* The record of an interrupt that the handle may use; NULL: none. */
+static struct device_interrupt *find(const struct interrupt *handle)
+{
+    struct device *device = handle->device;
+
+    if (device == NULL || authority_check(device, handle->epoch) != STATUS_OK ||
+        handle->index >= device->interrupt_count || !device->interrupts[handle->index].open)
+        return NULL;
+    return &device->interrupts[handle->index];
 }
 
 void interrupt_acknowledge(struct interrupt *handle)
 {
-    struct device_interrupt *interrupt;
+    struct device_interrupt *interrupt = find(handle);
 
-    if (handle->device == NULL || handle->delivery != INTERRUPT_LINE ||
-        authority_check(handle->device, handle->epoch) != STATUS_OK)
+    if (interrupt == NULL || !interrupt->line_pending)
         return;
-    interrupt = &handle->device->interrupts[handle->index];
-    if (!interrupt->line_pending)
-        return;
+    uintptr_t saved = cpu_interrupts_disable(); /* line_pending and the switch change together */
     interrupt->line_pending = false;
-    if (handle->device->function != NULL && msix_line_enable(&handle->device->msix, true))
-        return;
-    interrupt_unmask(interrupt->route);
+    if (interrupt->device->function != NULL)
+        msix_line_enable(&interrupt->device->msix, true);
+    if (interrupt->route_held)
+        interrupt_unmask(interrupt->route);
+    cpu_interrupts_restore(saved);
 }
 
 static void interrupt_end(struct device *device, unsigned index)
@@ -172,11 +203,12 @@ static void interrupt_end(struct device *device, unsigned index)
         msix_line_enable(&device->msix, false);
     if (interrupt->delivery != INTERRUPT_POLLED)
         interrupt_detach(interrupt->route);
+    __atomic_fetch_and(&device->events, ~(1u << index), __ATOMIC_ACQ_REL);
 }
 
 void interrupt_close(struct interrupt *handle)
 {
-    if (handle->device != NULL && handle->epoch == handle->device->epoch)
+    if (find(handle) != NULL)
         interrupt_end(handle->device, handle->index);
     *handle = (struct interrupt){0};
 }
@@ -200,9 +232,20 @@ static void wait_over(struct timer *timer)
     *over = true;
 }
 
+/* Whether anything can raise one of the events. */
+static bool can_come(const struct device *device, uint32_t events)
+{
+    for (unsigned index = 0; index < device->interrupt_count; index++)
+        if (device->interrupts[index].open && (events >> index & 1) != 0)
+            return true;
+    return false;
+}
+
+/* A wait that nothing could ever end is over at once, as is a wait for what is no longer the driver's. */
 uint32_t driver_wait(struct device *device, uint32_t events, uint64_t deadline_ns)
 {
-    volatile bool over = false;
+    volatile bool over =
+        authority_check_owner(device) != STATUS_OK || (deadline_ns == DEADLINE_NEVER && !can_come(device, events));
     struct timer timer = {.fire = wait_over, .context = (void *)(uintptr_t)&over};
     uintptr_t saved = cpu_interrupts_disable();
     uint32_t raised;

@@ -4,15 +4,17 @@
 #include "device.h"
 #include "pci_access.h"
 
+#include <lib/bytes.h>
 #include <lib/log.h>
 #include <lib/malloc.h>
 #include <lib/string.h>
 #include <lib/text.h>
+#include <machine/pci_space.h>
 #include <platform/mmu.h>
 #include <vmos/block.h>
 #include <vmos/nic.h>
 
-enum { MAX_DRIVERS = 16, MAX_FUNCTIONS = 512 };
+enum { MAX_DRIVERS = 16, MAX_FUNCTIONS = 512, CONFIGURATION_SIZE = 256 };
 
 static struct device *devices, **devices_end = &devices;
 static const struct driver *const *drivers;
@@ -48,7 +50,9 @@ static struct device *device_add(const struct device_identity *identity)
         return NULL;
     }
     device->identity = *identity;
-    device->epoch = 1;
+    device->ownership.epoch = 1;
+    device->ledger.owned_limit = DEVICE_DMA_LIMIT;
+    device->ledger.loan_limit = DEVICE_MAX_LOANS;
     choose_driver(device);
     *devices_end = device;
     devices_end = &device->next;
@@ -76,6 +80,17 @@ static bool function_found(void *context, const struct pci_function *function)
     *copy = *function;
     found->functions[found->count++] = copy;
     return true;
+}
+
+/* What a driver may know of configuration space, read once: a function that answers differently the next time
+ * deceives nobody. */
+static const uint8_t *copy_configuration(const struct device *device)
+{
+    uint8_t *copy = malloc(CONFIGURATION_SIZE);
+
+    for (unsigned i = 0; copy != NULL && i < CONFIGURATION_SIZE; i += 4)
+        store_le32(copy + i, pci_read32(device->access, device->function->where, i));
+    return copy;
 }
 
 static void announce_function(struct device *device)
@@ -127,6 +142,8 @@ static void discover_bridge(const struct machine *machine, uint16_t index)
         device->function = found->functions[i];
         device->access = access;
         device->bridge = bridge;
+        if (device->driver != NULL)
+            device->configuration = copy_configuration(device);
         announce_function(device);
     }
     free(found);
@@ -138,7 +155,7 @@ static void discover_slot(const struct machine_virtio_slot *slot)
     enum { MAGIC = 0x74726976, VERSION = 4, DEVICE_ID = 8, VENDOR_ID = 12, SMALLEST = 0x100 };
     struct device_identity identity = {.bus = DEVICE_BUS_VIRTIO_MMIO, .vendor = 0x1af4};
 
-    if (slot->size < SMALLEST)
+    if (slot->size < SMALLEST || slot->base % sizeof(uint32_t) != 0)
         return;
     volatile uint8_t *registers = vm_map_device(slot->base, slot->size);
     if (registers == NULL || *(volatile uint32_t *)registers != MAGIC)
@@ -195,6 +212,7 @@ static void stop(struct device *device, const char *reason)
     if (!device->running)
         return;
     device->running = false;
+    device_unpublish(device); /* who is told that a request has ended must not find the driver again */
     device->driver->stop(device->driver_state);
     device->driver_state = NULL;
     device_revoke(device, reason);
@@ -227,10 +245,12 @@ void devices_stop(void)
 static void recover(struct device *device)
 {
     stop(device, "the device failed");
-    if (device->starts < DEVICE_MAX_STARTS)
-        start(device);
-    else
+    if (device->starts >= DEVICE_MAX_STARTS) {
         log_error(device->name, "failed %u times and is left alone", device->starts);
+        return;
+    }
+    log_info(device->name, "is started again");
+    start(device);
 }
 
 bool devices_pending(void)
@@ -250,7 +270,7 @@ bool devices_dispatch(void)
         if (!device->running)
             continue;
         uint32_t events = __atomic_exchange_n(&device->events, 0, __ATOMIC_ACQ_REL);
-        if (events != 0 || device->woken) {
+        if (!device->failed && (events != 0 || device->woken)) {
             device->woken = false;
             device->driver->handle(device->driver_state, events);
             any = true;
@@ -279,14 +299,16 @@ size_t device_capability(const struct device *device, uint8_t identifier, unsign
 {
     const struct pci_function *function = device->function;
 
-    for (unsigned i = 0; function != NULL && i < function->capability_count; i++) {
+    for (unsigned i = 0; device->configuration != NULL && i < function->capability_count; i++) {
         const struct pci_capability *capability = &function->capabilities[i];
         if (capability->identifier != identifier || nth-- != 0)
             continue;
-        size_t length = capability->length < capacity ? capability->length : capacity;
-        for (size_t j = 0; j < length; j++)
-            ((uint8_t *)copy)[j] =
-                (uint8_t)device->access->read(device->access, function->where, (unsigned)(capability->offset + j), 1);
+        size_t length = CONFIGURATION_SIZE - (size_t)capability->offset;
+        if (length > capability->length)
+            length = capability->length;
+        if (length > capacity)
+            length = capacity;
+        memcpy(copy, device->configuration + capability->offset, length);
         return length;
     }
     return 0;
@@ -302,31 +324,40 @@ void device_fail(struct device *device, const char *format, ...)
     char text[160];
     va_list arguments;
 
-    if (device->failed)
+    if (device->failed || device->ownership.state != DEVICE_CLAIMED)
         return;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    log_error(device->name, "%s; the device is reset and started again", text);
+    log_error(device->name, "%s; its driver is stopped", text);
     device->failed = true;
 }
 
 enum status device_publish_block(struct device *device, struct block_device *block)
 {
-    device->block = block;
-    return authority_check(device, device->epoch);
+    enum status status = authority_check_owner(device);
+
+    if (status == STATUS_OK)
+        device->block = block;
+    return status;
 }
 
 enum status device_publish_nic(struct device *device, struct nic_device *nic)
 {
-    device->nic = nic;
-    return authority_check(device, device->epoch);
+    enum status status = authority_check_owner(device);
+
+    if (status == STATUS_OK)
+        device->nic = nic;
+    return status;
 }
 
 enum status device_publish_entropy(struct device *device, struct entropy_device *entropy)
 {
-    device->entropy = entropy;
-    return authority_check(device, device->epoch);
+    enum status status = authority_check_owner(device);
+
+    if (status == STATUS_OK)
+        device->entropy = entropy;
+    return status;
 }
 
 /* ---- Reports ---------------------------------------------------------------------------------------- */
@@ -349,7 +380,7 @@ static const char *state_text(const struct device *device)
 {
     static const char *const states[] = {"free", "claimed", "revoking", "quarantined"};
 
-    return device->driver == NULL ? "no driver" : device->running ? "running" : states[device->state];
+    return device->driver == NULL ? "no driver" : device->running ? "running" : states[device->ownership.state];
 }
 
 static const char *delivery_text(const struct device *device)
@@ -370,18 +401,18 @@ void devices_report(struct printer *printer)
         uint64_t count = 0;
         for (unsigned i = 0; i < device->interrupt_count; i++)
             count += device->interrupts[i].count;
-        print(printer, "%-16s %-11s %5u %-8s %10llu %9llu\n", device->name, state_text(device), device->epoch,
+        print(printer, "%-16s %-11s %5u %-8s %10llu %9llu\n", device->name, state_text(device), device->ownership.epoch,
               delivery_text(device), (unsigned long long)count, (unsigned long long)device->ledger.owned_bytes / 1024);
     }
 }
 
 void device_report(const struct device *device, struct printer *printer)
 {
-    print(printer, "device: %s\nstate: %s\nepoch: %u\nstarts: %u\n", device->name, state_text(device), device->epoch,
-          device->starts);
-    print(printer, "dma-owned: %llu bytes in %u queues and pools\ndma-lent: %llu bytes in %u loans\n",
-          (unsigned long long)device->ledger.owned_bytes, device->ledger.queue_count,
-          (unsigned long long)device->ledger.lent_bytes, device->ledger.loan_count);
+    print(printer, "device: %s\nstate: %s\nepoch: %u\nstarts: %u\n", device->name, state_text(device),
+          device->ownership.epoch, device->starts);
+    print(printer, "dma-owned: %llu of at most %llu bytes, %u queues in them\ndma-lent: %llu bytes in %u loans\n",
+          (unsigned long long)device->ledger.owned_bytes, (unsigned long long)device->ledger.owned_limit,
+          device->ledger.queue_count, (unsigned long long)device->ledger.lent_bytes, device->ledger.loan_count);
     print(printer, "refused: %llu uses of stale handles, %llu register accesses out of bounds\n",
           (unsigned long long)device->stale_uses, (unsigned long long)device->window_violations);
     for (unsigned i = 0; i < device->interrupt_count; i++)

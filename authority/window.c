@@ -2,125 +2,189 @@
  * window.c: DeviceMmio, the authority over a device's registers.
  *
  * A window is byte-granular: virtio-mmio slots are 0x200 apart, so several devices can share a page. In the
- * kernel's home every access goes through the checks here; the backend word is the window's own index.
+ * kernel's home every access goes through the checks here, so that a window may hold what is not the driver's: the
+ * MSI-X table, with which a device could be made to write anywhere in memory.
  */
 #include "device.h"
 
+#include <lib/bytes.h>
 #include <lib/log.h>
+#include <lib/malloc.h>
+#include <machine/pci_reg.h>
 #include <platform/mmu.h>
 #include <platform/port.h>
 
-static enum status window_place_pci(struct device *device, unsigned index, uint64_t *size)
-{
-    const struct pci_bar *bar = &device->function->bars[index];
-    struct device_window *place = &device->windows[index];
+#define PORT_SPACE_SIZE UINT64_C(0x10000)
 
-    if (bar->kind == PCI_BAR_NONE || bar->size == 0)
-        return STATUS_NOT_FOUND;
-    if (!bar->assigned)
+/* ---- Where windows are ------------------------------------------------------------------------------ */
+
+/* What a bridge forwards to others is not its own. */
+static bool is_forwarded(const struct pci_function *function, unsigned index)
+{
+    return function->header_type == PCI_HEADER_BRIDGE && index >= PCI_BRIDGE_IO;
+}
+
+static enum status place_ports(struct device_window *place, const struct pci_bar *bar)
+{
+    if (!port_space_exists() || bar->size > PORT_SPACE_SIZE - bar->cpu_address)
         return STATUS_UNSUPPORTED;
-    *size = bar->size;
-    if (bar->kind != PCI_BAR_IO || device->bridge->ecam != 0) {
-        /* Port space behind ECAM bridges of arm64 and rv64 is memory for the CPU; on x64 it is real ports. */
-        if (bar->kind != PCI_BAR_IO || !port_space_exists()) {
-            if (place->registers == NULL)
-                place->registers = vm_map_device(bar->cpu_address, bar->size);
-            return place->registers == NULL ? STATUS_UNSUPPORTED : STATUS_OK;
-        }
-    }
-    if (!port_space_exists() || bar->cpu_address + bar->size > 0x10000)
-        return STATUS_UNSUPPORTED;
-    place->is_port = true;
+    place->bounds.size = bar->size;
     place->port = (uint16_t)bar->cpu_address;
     return STATUS_OK;
 }
 
-static enum status window_place_slot(struct device *device, unsigned index, uint64_t *size)
+static enum status place_memory(struct device_window *place, uint64_t physical, uint64_t size)
 {
-    if (index != 0)
+    place->bounds.size = size;
+    place->registers = vm_map_device(physical, size);
+    return place->registers == NULL ? STATUS_UNSUPPORTED : STATUS_OK;
+}
+
+static enum status place_pci(const struct device *device, unsigned index, struct device_window *place)
+{
+    const struct pci_function *function = device->function;
+    const struct pci_bar *bar = &function->bars[index];
+
+    if (bar->kind == PCI_BAR_NONE || bar->size == 0 || is_forwarded(function, index))
         return STATUS_NOT_FOUND;
-    *size = device->slot->size;
-    if (device->windows[0].registers == NULL)
-        device->windows[0].registers = vm_map_device(device->slot->base, device->slot->size);
-    return device->windows[0].registers == NULL ? STATUS_UNSUPPORTED : STATUS_OK;
+    if (!bar->assigned)
+        return STATUS_UNSUPPORTED;
+    if (function->msix.usable && function->msix.table_bar == index) {
+        place->bounds.hidden = function->msix.table_offset;
+        place->bounds.hidden_end = place->bounds.hidden + function->msix.vector_count * (uint64_t)PCI_MSIX_ENTRY_SIZE;
+    }
+    /* The port space of arm64 and rv64 bridges is memory for the CPU. */
+    return bar->kind == PCI_BAR_IO && bar->cpu_address < PORT_SPACE_SIZE
+               ? place_ports(place, bar)
+               : place_memory(place, bar->cpu_address, bar->size);
 }
 
 enum status device_window_open(struct device *device, unsigned index, struct register_window *window)
 {
-    enum status status = authority_check(device, device->epoch);
-    uint64_t size = 0;
+    enum status status = authority_check_owner(device);
 
     *window = (struct register_window){0};
     if (status != STATUS_OK)
         return status;
-    if (index >= DEVICE_MAX_WINDOWS)
+    if (index >= (device->function != NULL ? DEVICE_MAX_WINDOWS : 1u))
         return STATUS_NOT_FOUND;
-    status =
-        device->function != NULL ? window_place_pci(device, index, &size) : window_place_slot(device, index, &size);
-    if (status == STATUS_OK)
-        *window = (struct register_window){
-            .device = device, .size = size, .index = index, .epoch = device->epoch, .backend = index};
-    return status;
+    if (device->windows[index] == NULL) {
+        struct device_window *place = calloc(1, sizeof *place);
+        if (place == NULL)
+            return STATUS_NO_MEMORY;
+        status = device->function != NULL ? place_pci(device, index, place)
+                                          : place_memory(place, device->slot->base, device->slot->size);
+        if (status != STATUS_OK) {
+            free(place);
+            return status;
+        }
+        device->windows[index] = place;
+    }
+    *window = (struct register_window){.device = device,
+                                       .size = device->windows[index]->bounds.size,
+                                       .index = index,
+                                       .epoch = device->ownership.epoch};
+    return STATUS_OK;
 }
 
-/* Whether [offset, +width) of the window may be touched now; what may not is counted and said once. */
-static bool window_admits(const struct register_window *window, uint64_t offset, unsigned width)
+/* ---- Access ----------------------------------------------------------------------------------------- */
+
+const struct device_window *device_window_at(const struct device *device, unsigned index, uint64_t offset,
+                                             unsigned width)
+{
+    const struct device_window *place = index < DEVICE_MAX_WINDOWS ? device->windows[index] : NULL;
+
+    return place != NULL && register_bounds_admit(&place->bounds, offset, width) ? place : NULL;
+}
+
+/* Where the access goes; NULL when it may not be made now. What may not is counted and said once. */
+static const struct device_window *admit(const struct register_window *window, uint64_t offset, unsigned width)
 {
     struct device *device = window->device;
 
     if (device == NULL || authority_check(device, window->epoch) != STATUS_OK)
-        return false;
-    if (offset % width == 0 && offset < window->size && window->size - offset >= width)
-        return true;
-    if (device->window_violations++ == 0)
-        log_warn(device->name, "refused a %u-byte access at 0x%llx of window %u, which has 0x%llx bytes", width,
-                 (unsigned long long)offset, window->index, (unsigned long long)window->size);
-    return false;
-}
-
-static const struct device_window *window_place(const struct register_window *window)
-{
-    return &window->device->windows[window->backend];
+        return NULL;
+    const struct device_window *place = device_window_at(device, window->index, offset, width);
+    if (place == NULL && device->window_violations++ == 0)
+        log_warn(device->name, "refused a %u-byte access at 0x%llx of window %u, which is not the driver's to touch",
+                 width, (unsigned long long)offset, window->index);
+    return place;
 }
 
 /* One reader and one writer for each width: the same text three times would drift. */
-#define WINDOW_ACCESSORS(bits)                                                                                         \
-    uint##bits##_t window_read##bits(const struct register_window *window, uint64_t offset)                            \
+#define REGISTER_ACCESSORS(bits)                                                                                       \
+    static uint##bits##_t read##bits(const struct device_window *place, uint64_t offset)                               \
     {                                                                                                                  \
-        if (!window_admits(window, offset, bits / 8))                                                                  \
-            return (uint##bits##_t)UINT32_MAX;                                                                         \
-        const struct device_window *place = window_place(window);                                                      \
-        if (place->is_port)                                                                                            \
+        if (place->registers == NULL)                                                                                  \
             return port_read##bits((uint16_t)(place->port + offset));                                                  \
         return *(volatile uint##bits##_t *)(place->registers + offset);                                                \
     }                                                                                                                  \
-    void window_write##bits(const struct register_window *window, uint64_t offset, uint##bits##_t value)               \
+    static void write##bits(const struct device_window *place, uint64_t offset, uint##bits##_t value)                  \
     {                                                                                                                  \
-        if (!window_admits(window, offset, bits / 8))                                                                  \
-            return;                                                                                                    \
-        const struct device_window *place = window_place(window);                                                      \
-        if (place->is_port)                                                                                            \
+        if (place->registers == NULL)                                                                                  \
             port_write##bits((uint16_t)(place->port + offset), value);                                                 \
         else                                                                                                           \
             *(volatile uint##bits##_t *)(place->registers + offset) = value;                                           \
+    }                                                                                                                  \
+    uint##bits##_t window_read##bits(const struct register_window *window, uint64_t offset)                            \
+    {                                                                                                                  \
+        const struct device_window *place = admit(window, offset, bits / 8);                                           \
+        return place != NULL ? read##bits(place, offset) : (uint##bits##_t)UINT32_MAX;                                 \
+    }                                                                                                                  \
+    void window_write##bits(const struct register_window *window, uint64_t offset, uint##bits##_t value)               \
+    {                                                                                                                  \
+        const struct device_window *place = admit(window, offset, bits / 8);                                           \
+        if (place != NULL)                                                                                             \
+            write##bits(place, offset, value);                                                                         \
     }
 
-WINDOW_ACCESSORS(8)
-WINDOW_ACCESSORS(16)
-WINDOW_ACCESSORS(32)
+REGISTER_ACCESSORS(8)
+REGISTER_ACCESSORS(16)
+REGISTER_ACCESSORS(32)
 
-bool device_mmio_reset(struct device *device)
+/* ---- Reset, for revocation: past the gate, which is closed ------------------------------------------- */
+
+/* Writes 0 to a status register and waits for it to be read back. Where the window was never opened nobody gave the
+ * device an address through it. */
+static bool reset_status(const struct device *device, unsigned index, uint64_t offset, unsigned width)
 {
-    enum { VIRTIO_MMIO_STATUS = 0x70 }; /* [virtio 1.2 §4.2.2] */
-    volatile uint8_t *registers = device->windows[0].registers;
+    enum { TRIES_MS = 100 };
+    const struct device_window *place = device_window_at(device, index, offset, width);
 
-    if (registers == NULL)
-        return true; /* never opened: nobody ever gave it an address */
-    volatile uint32_t *status = (volatile uint32_t *)(registers + VIRTIO_MMIO_STATUS);
-    *status = 0;
-    uint64_t deadline = clock_now() + 100 * NANOSECONDS_PER_MILLISECOND;
-    while (*status != 0)
-        if (clock_now() >= deadline)
-            return false;
-    return true;
+    if (place == NULL)
+        return true;
+    if (width == 4)
+        write32(place, offset, 0);
+    else
+        write8(place, offset, 0);
+    for (unsigned tried = 0; tried < TRIES_MS; tried++) {
+        if ((width == 4 ? read32(place, offset) : read8(place, offset)) == 0)
+            return true;
+        clock_spin(NANOSECONDS_PER_MILLISECOND);
+    }
+    return false;
+}
+
+bool device_reset(struct device *device)
+{
+    enum {
+        MMIO_STATUS = 0x70,   /* [virtio 1.2 §4.2.2] */
+        LEGACY_STATUS = 0x12, /* [virtio 1.2 §4.1.4.10] */
+        LEGACY_LAST_ID = 0x103f,
+        COMMON_CONFIGURATION = 1,
+        COMMON_STATUS = 0x14, /* [virtio 1.2 §4.1.4, §4.1.4.3] */
+    };
+    uint8_t capability[16] = {0};
+    bool confirmed = true;
+
+    if (device->function == NULL)
+        return reset_status(device, 0, MMIO_STATUS, 4);
+    if (device->identity.vendor != 0x1af4)
+        return true;
+    for (unsigned i = 0; device_capability(device, PCI_CAPABILITY_VENDOR, i, capability, sizeof capability) != 0; i++)
+        if (capability[3] == COMMON_CONFIGURATION)
+            confirmed &= reset_status(device, capability[4], (uint64_t)load_le32(capability + 8) + COMMON_STATUS, 1);
+    if (device->identity.device <= LEGACY_LAST_ID)
+        confirmed &= reset_status(device, 0, LEGACY_STATUS, 1);
+    return confirmed;
 }
