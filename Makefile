@@ -63,7 +63,8 @@ $B/%.S.o: %.S
 	$(if $(V),,@echo "  AS  $<")
 	$Q$(CC) $(filter-out -std=c11,$(CFLAGS)) -Ibuild/rooms/platform -Iplatform/$(ARCH) -c $< -o $@
 
-CFLAGS_lib/string.c := -fno-builtin
+CFLAGS_lib/string.c := -fno-builtin -O2
+CFLAGS_lib/chacha20.c := -O2
 CFLAGS_kernel/version.c = -DVMOS_VERSION='"$(VERSION)"' -DVMOS_COMMIT='"$(COMMIT)"'
 $B/kernel/version.c.o: $B/commit
 $B/commit: FORCE
