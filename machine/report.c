@@ -1,416 +1,13 @@
 /*
  * report.c: the machine for people and for programs.
  *
- * The facts are walked once, in one place, and either become lines ("io apic 0: id 0, base 0xfec00000") or
- * JSON ("io_apics": [{"id": 0, "base": "0xfec00000"}]), so that the two cannot differ. Names are those of JSON;
- * lines show their underscores as spaces. A line that would pass column 79 continues on a second one with the
- * same key. What the machine does not say is in neither. Addresses are hexadecimal, in JSON as strings. The file is
- * long because the tables that say how each struct is shown stand in one place.
+ * The facts are walked once, in one place, and report_form.c makes lines or JSON of them, so that the two cannot
+ * differ. What the machine does not say is in neither.
  */
+#include "report.h"
+
 #include <machine/readers.h>
 #include <lib/string.h>
-
-enum { COLUMNS = 79, VALUE_SIZE = 72 };
-
-struct report {
-    struct printer *out;
-    bool json;
-    bool blank;                /* text: a blank line is due */
-    bool began;                /* JSON: something stands before in this object */
-    char line[2 * COLUMNS];    /* text: the line so far */
-    size_t key_length, length; /* of `line` */
-};
-
-/* ---- The two forms --------------------------------------------------------------------------------- */
-
-static void put(struct report *report, const char *text)
-{
-    report->out->write(report->out, text, strlen(text));
-}
-
-static void put_quoted(struct report *report, const char *text)
-{
-    put(report, "\"");
-    for (; *text != '\0'; text++) {
-        bool plain = *text >= ' ' && *text <= '~' && *text != '"' && *text != '\\';
-        if (plain)
-            report->out->write(report->out, text, 1);
-        else
-            print(report->out, "\\u%04x", (unsigned char)*text);
-    }
-    put(report, "\"");
-}
-
-static void put_name(struct report *report, const char *name)
-{
-    put(report, report->began ? ", " : "");
-    report->began = true;
-    put_quoted(report, name);
-    put(report, ": ");
-}
-
-/* "io_apic" is "io apic" in a line. */
-static void append_words(struct report *report, const char *name)
-{
-    for (; *name != '\0' && report->length < sizeof report->line - 1; name++)
-        report->line[report->length++] = *name == '_' ? ' ' : *name;
-    report->line[report->length] = '\0';
-}
-
-static void end_line(struct report *report)
-{
-    append_words(report, "\n");
-    put(report, report->line);
-    report->length = report->key_length;
-}
-
-/* A blank line in text, before whatever comes next: it belongs together. */
-static void group(struct report *report)
-{
-    report->blank = !report->json;
-}
-
-static void separate(struct report *report)
-{
-    if (report->blank)
-        put(report, "\n");
-    report->blank = false;
-}
-
-/* One fact that stands alone: "model: QEMU"; `quoted` as JSON has it. A long text is only ever one line. */
-static void fact(struct report *report, const char *name, const char *value, bool quoted)
-{
-    if (report->json) {
-        put(report, report->began ? ",\n" : "\n");
-        report->began = false;
-        put_name(report, name);
-        if (quoted)
-            put_quoted(report, value);
-        else
-            put(report, value);
-        return;
-    }
-    separate(report);
-    report->length = report->key_length = 0;
-    append_words(report, name);
-    put(report, report->line);
-    put(report, ": ");
-    put(report, value);
-    put(report, "\n");
-    report->length = 0;
-}
-
-static void list_begin(struct report *report, const char *name)
-{
-    if (!report->json)
-        return;
-    put(report, report->began ? ",\n" : "\n");
-    report->began = false;
-    put_name(report, name);
-    put(report, "[");
-    report->began = false;
-}
-
-static void list_end(struct report *report)
-{
-    if (report->json)
-        put(report, "]");
-    report->began = true;
-}
-
-static void item_begin(struct report *report, const char *name, uint32_t index)
-{
-    char number[16];
-
-    if (report->json) {
-        put(report, report->began ? ",\n  {" : "\n  {");
-        report->began = false;
-        return;
-    }
-    separate(report);
-    report->length = 0;
-    append_words(report, name);
-    snprintf(number, sizeof number, " %u:", index);
-    append_words(report, number);
-    report->key_length = report->length;
-}
-
-static void item_end(struct report *report)
-{
-    if (report->json)
-        put(report, "}");
-    else
-        end_line(report);
-    report->began = true;
-}
-
-static void field(struct report *report, const char *name, const char *value, bool quoted)
-{
-    if (report->json) {
-        put_name(report, name);
-        if (quoted)
-            put_quoted(report, value);
-        else
-            put(report, value);
-        return;
-    }
-    if (report->length != report->key_length) {
-        if (report->length + strlen(name) + strlen(value) + 3 > COLUMNS)
-            end_line(report);
-        else
-            append_words(report, ",");
-    }
-    append_words(report, " ");
-    append_words(report, name);
-    append_words(report, " ");
-    append_words(report, value);
-}
-
-/* ---- Values --------------------------------------------------------------------------------------- */
-
-/* How a member of a struct is shown. */
-enum form {
-    HEX,        /* always */
-    ADDRESS,    /* hexadecimal; 0 is not said */
-    NUMBER,     /* always */
-    COUNT,      /* a number; 0 is not said */
-    IDENTIFIER, /* a number; all ones is not said */
-    SIZE,       /* bytes; 0 is not said */
-    FLAG,       /* bool */
-    MARK,       /* bool; false is not said */
-    WORD,       /* an enum, or bool, by its names */
-    LINE,       /* struct machine_line: line, trigger, polarity */
-    ONLY_LINE,  /* its number alone, where trigger and polarity are the device's own */
-    FUNCTION,   /* bus << 8 | device << 3 | function */
-    DEVICE,     /* the same; 00:00.0, a host bridge, is not said */
-    REGISTER,   /* struct machine_register; not said when it has no space */
-    LETTER,     /* 1: A */
-};
-
-struct column {
-    const char *name;
-    const char *const *words; /* of WORD, ended by NULL */
-    uint16_t offset;
-    uint8_t width, form;
-};
-
-#define COLUMN(form, name, type, member)                                                                               \
-    {                                                                                                                  \
-        name, NULL, offsetof(type, member), sizeof(((type *)0)->member), form                                          \
-    }
-#define WORDS(words, name, type, member)                                                                               \
-    {                                                                                                                  \
-        name, words, offsetof(type, member), sizeof(((type *)0)->member), WORD                                         \
-    }
-
-static void hex(struct report *report, const char *name, uint64_t value)
-{
-    char text[VALUE_SIZE];
-
-    snprintf(text, sizeof text, "0x%llx", (unsigned long long)value);
-    field(report, name, text, true);
-}
-
-static void number(struct report *report, const char *name, uint64_t value)
-{
-    char text[VALUE_SIZE];
-
-    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
-    field(report, name, text, false);
-}
-
-static void size(struct report *report, const char *name, uint64_t value)
-{
-    char text[VALUE_SIZE];
-
-    if (report->json) {
-        number(report, name, value);
-        return;
-    }
-    format_size(text, sizeof text, value);
-    field(report, name, text, false);
-}
-
-static void flag(struct report *report, const char *name, bool value)
-{
-    field(report, name, report->json ? (value ? "true" : "false") : (value ? "yes" : "no"), false);
-}
-
-static void line(struct report *report, const struct machine_line *value)
-{
-    if (value->line == MACHINE_NO_LINE)
-        return;
-    number(report, "line", value->line);
-    field(report, "trigger", value->trigger == TRIGGER_EDGE ? "edge" : "level", true);
-    field(report, "polarity", value->polarity == POLARITY_LOW ? "low" : "high", true);
-}
-
-static void function(struct report *report, const char *name, uint64_t value)
-{
-    char text[VALUE_SIZE];
-
-    snprintf(text, sizeof text, "%02x:%02x.%u", (unsigned)(value >> 8 & 0xff), (unsigned)(value >> 3 & 31),
-             (unsigned)(value & 7));
-    field(report, name, text, true);
-}
-
-static void word(struct report *report, const char *name, const char *const *words, uint64_t value)
-{
-    while (value-- > 0 && *words != NULL)
-        words++;
-    field(report, name, *words != NULL ? *words : "unknown", true);
-}
-
-static void register_fields(struct report *report, const struct machine_register *value)
-{
-    if (value->space == ADDRESS_NONE)
-        return;
-    field(report, "space", value->space == ADDRESS_PORT ? "port" : "memory", true);
-    hex(report, "address", value->address);
-    number(report, "access", value->access_bytes);
-    if (value->bit_offset != 0)
-        number(report, "bit_offset", value->bit_offset);
-}
-
-static uint64_t value_of(const void *member, unsigned width)
-{
-    switch (width) {
-    case 1:
-        return *(const uint8_t *)member;
-    case 2:
-        return *(const uint16_t *)member;
-    case 4:
-        return *(const uint32_t *)member;
-    default:
-        return *(const uint64_t *)member;
-    }
-}
-
-/* A value that stands for "not said". */
-static bool unsaid(enum form form, uint64_t value)
-{
-    switch (form) {
-    case ADDRESS:
-    case COUNT:
-    case SIZE:
-    case MARK:
-    case DEVICE:
-        return value == 0;
-    case IDENTIFIER:
-    case ONLY_LINE:
-        return value == UINT32_MAX;
-    default:
-        return false;
-    }
-}
-
-static void show_value(struct report *report, const struct column *column, uint64_t value)
-{
-    const char letter[2] = {(char)('A' + (value - 1) % 26), '\0'};
-
-    switch ((enum form)column->form) {
-    case HEX:
-    case ADDRESS:
-        hex(report, column->name, value);
-        break;
-    case SIZE:
-        size(report, column->name, value);
-        break;
-    case FLAG:
-    case MARK:
-        flag(report, column->name, value != 0);
-        break;
-    case WORD:
-        word(report, column->name, column->words, value);
-        break;
-    case FUNCTION:
-    case DEVICE:
-        function(report, column->name, value);
-        break;
-    case LETTER:
-        field(report, column->name, letter, true);
-        break;
-    default:
-        number(report, column->name, value);
-    }
-}
-
-static void show(struct report *report, const struct column *column, const void *item)
-{
-    const void *member = (const uint8_t *)item + column->offset;
-    enum form form = (enum form)column->form;
-
-    if (form == LINE) {
-        line(report, member);
-    } else if (form == REGISTER) {
-        register_fields(report, member);
-    } else {
-        uint64_t value =
-            form == ONLY_LINE ? ((const struct machine_line *)member)->line : value_of(member, column->width);
-        if (!unsaid(form, value))
-            show_value(report, column, value);
-    }
-}
-
-/* ---- Lists ------------------------------------------------------------------------------------------ */
-
-/* An array of structs, or one struct that is there when the member at `count` is not 0. */
-struct list {
-    const char *name, *item; /* "cpus", "cpu" */
-    const struct column *columns;
-    uint32_t array, count; /* offsets in what holds them */
-    uint16_t stride;       /* bytes; 0: one struct */
-    uint8_t column_count, count_width;
-};
-
-#define LIST(name, item, columns, type, array, count)                                                                  \
-    {                                                                                                                  \
-        name, item, columns, offsetof(type, array), offsetof(type, count), sizeof(((type *)0)->array[0]),              \
-            sizeof(columns) / sizeof((columns)[0]), sizeof(((type *)0)->count)                                         \
-    }
-#define ONE(name, columns, present)                                                                                    \
-    {                                                                                                                  \
-        name "s", name, columns, 0, offsetof(struct machine, present), 0, sizeof(columns) / sizeof((columns)[0]),      \
-            sizeof(((struct machine *)0)->present)                                                                     \
-    }
-
-/* The items of one holder; *index counts on over several. `bridge`: which host bridge holds them. */
-static void items(struct report *report, const struct list *list, const void *holder, uint32_t *index,
-                  const uint32_t *bridge)
-{
-    const uint8_t *base = holder;
-    uint64_t count = value_of(base + list->count, list->count_width);
-
-    if (list->stride == 0 && count > 1)
-        count = 1;
-    for (uint64_t i = 0; i < count; i++) {
-        item_begin(report, list->item, (*index)++);
-        if (bridge != NULL)
-            number(report, "bridge", *bridge);
-        for (unsigned j = 0; j < list->column_count; j++)
-            show(report, &list->columns[j], base + list->array + i * list->stride);
-        item_end(report);
-    }
-}
-
-static void show_list(struct report *report, const struct list *list, const struct machine *machine)
-{
-    uint32_t index = 0;
-
-    list_begin(report, list->name);
-    items(report, list, machine, &index, NULL);
-    list_end(report);
-}
-
-static void show_bridge_list(struct report *report, const struct list *list, const struct machine *machine)
-{
-    uint32_t index = 0;
-
-    list_begin(report, list->name);
-    for (uint32_t i = 0; i < machine->host_bridge_count; i++)
-        items(report, list, &machine->host_bridges[i], &index, &i);
-    list_end(report);
-}
 
 /* ---- What there is to say ------------------------------------------------------------------------------ */
 
@@ -665,7 +262,7 @@ static const struct list cpu_list = MACHINE_LIST("cpus", "cpu", cpu_columns, cpu
 static void show_lists(struct report *report, const struct list lists[], size_t count, const struct machine *machine)
 {
     for (size_t i = 0; i < count; i++)
-        show_list(report, &lists[i], machine);
+        report_list(report, &lists[i], machine);
 }
 
 #define SHOW(lists) show_lists(report, lists, sizeof(lists) / sizeof((lists)[0]), machine)
@@ -674,11 +271,11 @@ static void show_lists(struct report *report, const struct list lists[], size_t 
 
 static void numeric_fact(struct report *report, const char *name, uint64_t value)
 {
-    char text[VALUE_SIZE];
+    char text[REPORT_VALUE_SIZE];
 
     snprintf(text, sizeof text, "%llu", (unsigned long long)value);
     if (value != 0)
-        fact(report, name, text, false);
+        report_fact(report, name, text, false);
 }
 
 static void report_model(struct report *report, const struct machine *machine)
@@ -686,10 +283,10 @@ static void report_model(struct report *report, const struct machine *machine)
     static const char *const sources[] = {"nothing", "ACPI", "device tree", "ACPI and device tree"};
 
     if (machine->model[0] != '\0')
-        fact(report, "model", machine->model, true);
-    fact(report, "described_by", sources[machine->has_acpi + 2 * machine->has_device_tree], true);
+        report_fact(report, "model", machine->model, true);
+    report_fact(report, "described_by", sources[machine->has_acpi + 2 * machine->has_device_tree], true);
     if (machine->command_line[0] != '\0')
-        fact(report, "command_line", machine->command_line, true);
+        report_fact(report, "command_line", machine->command_line, true);
     numeric_fact(report, "seed_bytes", machine->seed_size);
     numeric_fact(report, "complaints", machine->complaints);
 }
@@ -697,36 +294,36 @@ static void report_model(struct report *report, const struct machine *machine)
 static void report_isa(struct report *report, uint32_t isa)
 {
     static const char *const names[] = {"sstc", "svpbmt", "ssaia", "zicbom", "svadu"}; /* by MACHINE_ISA_ bit */
-    char text[VALUE_SIZE] = "";
+    char text[REPORT_VALUE_SIZE] = "";
     size_t length = 0;
 
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
         if ((isa >> i & 1) != 0)
             length += (size_t)snprintf(text + length, sizeof text - length, "%s%s", length != 0 ? " " : "", names[i]);
     if (isa != 0)
-        fact(report, "isa", text, true);
+        report_fact(report, "isa", text, true);
 }
 
 static void timer_line(struct report *report, uint32_t index, const char *name, const struct machine_line *value)
 {
     if (value->line == MACHINE_NO_LINE)
         return;
-    item_begin(report, "timer", index);
-    field(report, "name", name, true);
-    line(report, value);
-    item_end(report);
+    report_item_begin(report, "timer", index);
+    report_field(report, "name", name, true);
+    report_line(report, value);
+    report_item_end(report);
 }
 
 static void report_generic_timer(struct report *report, const struct machine *machine)
 {
     const struct machine_generic_timer *timer = &machine->generic_timer;
 
-    list_begin(report, "timers");
+    report_list_begin(report, "timers");
     timer_line(report, 0, "secure physical", &timer->secure_physical);
     timer_line(report, 1, "physical", &timer->physical);
     timer_line(report, 2, "virtual", &timer->virtual_);
     timer_line(report, 3, "hypervisor", &timer->hypervisor);
-    list_end(report);
+    report_list_end(report);
     numeric_fact(report, "timer_hz", timer->frequency_hz);
     numeric_fact(report, "timer_watchdogs", timer->watchdog_count);
     numeric_fact(report, "timebase_hz", machine->timebase_hz);
@@ -737,12 +334,12 @@ static void one_register(struct report *report, uint32_t *index, const char *nam
 {
     if (value->space == ADDRESS_NONE)
         return;
-    item_begin(report, "register", (*index)++);
-    field(report, "name", name, true);
-    register_fields(report, value);
+    report_item_begin(report, "register", (*index)++);
+    report_field(report, "name", name, true);
+    report_register(report, value);
     if (what != 0)
-        hex(report, "value", what);
-    item_end(report);
+        report_hex(report, "value", what);
+    report_item_end(report);
 }
 
 static void report_power(struct report *report, const struct machine *machine)
@@ -750,21 +347,21 @@ static void report_power(struct report *report, const struct machine *machine)
     const struct machine_power *power = &machine->power;
     uint32_t index = 0;
 
-    list_begin(report, "power");
-    item_begin(report, "power", 0);
-    flag(report, "hardware_reduced", power->hardware_reduced);
-    word(report, "psci", conduits, power->psci);
+    report_list_begin(report, "power");
+    report_item_begin(report, "power", 0);
+    report_flag(report, "hardware_reduced", power->hardware_reduced);
+    report_word(report, "psci", conduits, power->psci);
     if (power->sleep_type_a >= 0)
-        number(report, "sleep_type_a", (uint64_t)power->sleep_type_a);
+        report_number(report, "sleep_type_a", (uint64_t)power->sleep_type_a);
     if (power->sleep_type_b >= 0)
-        number(report, "sleep_type_b", (uint64_t)power->sleep_type_b);
+        report_number(report, "sleep_type_b", (uint64_t)power->sleep_type_b);
     if (power->dsdt != 0)
-        hex(report, "dsdt", power->dsdt);
+        report_hex(report, "dsdt", power->dsdt);
     if (power->sifive_test)
-        flag(report, "sifive_test", true);
-    item_end(report);
-    list_end(report);
-    list_begin(report, "registers");
+        report_flag(report, "sifive_test", true);
+    report_item_end(report);
+    report_list_end(report);
+    report_list_begin(report, "registers");
     one_register(report, &index, "reset", &power->reset, power->reset_value);
     one_register(report, &index, "sleep control", &power->sleep_control, 0);
     one_register(report, &index, "sleep status", &power->sleep_status, 0);
@@ -773,28 +370,28 @@ static void report_power(struct report *report, const struct machine *machine)
     one_register(report, &index, "poweroff", &power->poweroff_register, power->poweroff_value);
     one_register(report, &index, "reboot", &power->reboot_register, power->reboot_value);
     one_register(report, &index, "fw_cfg", &machine->fw_cfg, 0);
-    list_end(report);
+    report_list_end(report);
 }
 
 static void report_all(struct report *report, const struct machine *machine)
 {
     report_model(report, machine);
-    group(report);
-    show_list(report, &cpu_list, machine);
+    report_group(report);
+    report_list(report, &cpu_list, machine);
     report_isa(report, machine->isa);
-    group(report);
+    report_group(report);
     SHOW(memory_lists);
-    group(report);
+    report_group(report);
     SHOW(interrupt_lists);
-    group(report);
+    report_group(report);
     SHOW(time_lists);
     report_generic_timer(report, machine);
-    group(report);
+    report_group(report);
     SHOW(device_lists);
     for (unsigned i = 0; i < sizeof bridge_lists / sizeof bridge_lists[0]; i++)
-        show_bridge_list(report, &bridge_lists[i], machine);
+        report_bridge_list(report, &bridge_lists[i], machine);
     SHOW(iommu_lists);
-    group(report);
+    report_group(report);
     report_power(report, machine);
 }
 
@@ -809,7 +406,7 @@ void machine_report_json(const struct machine *machine, struct printer *printer)
 {
     struct report report = {.out = printer, .json = true};
 
-    put(&report, "{");
+    report_put(&report, "{");
     report_all(&report, machine);
-    put(&report, "\n}\n");
+    report_put(&report, "\n}\n");
 }
