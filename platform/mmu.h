@@ -41,6 +41,10 @@ void mmu_flush_all(void);
 /* Drops the boot-time identity mapping; after this the lower half is empty. */
 void mmu_drop_identity(void);
 
+/* image.c, for boot_early(): the kernel image as it is to be run, in zeroed pages for tables: one for each level from
+ * the top to the last but one, then one for each 2 MiB of the image. */
+void image_map(pte *tables);
+
 /* The walker, pagetable.c. `table_alloc` gives the physical address of a zeroed page or 0. */
 struct page_table {
     uint64_t root;

@@ -27,31 +27,6 @@ static size_t index_of(uint64_t address, unsigned level)
     return address >> (PAGE_SHIFT + 9 * level) & (TABLE_ENTRIES - 1);
 }
 
-static unsigned access_of(const char *page)
-{
-    if (page >= text_start && page < text_end)
-        return MMU_READ | MMU_EXECUTE;
-    if (page >= rodata_start && page < rodata_end)
-        return MMU_READ;
-    return MMU_READ | MMU_WRITE;
-}
-
-static void map_image(pte *root)
-{
-    pte *upper = root + TABLE_ENTRIES, *middle = upper + TABLE_ENTRIES, *leaves = middle + TABLE_ENTRIES;
-    size_t pages = (size_t)(image_end - image_start) / PAGE_SIZE;
-
-    root[index_of(IMAGE_BASE, 3)] = mmu_table((uintptr_t)upper);
-    upper[index_of(IMAGE_BASE, 2)] = mmu_table((uintptr_t)middle);
-    for (size_t i = 0; i < pages; i++) {
-        const char *page = image_start + i * PAGE_SIZE;
-        if (i % TABLE_ENTRIES == 0)
-            middle[i / TABLE_ENTRIES] = mmu_table((uintptr_t)(leaves + i));
-        if (page != boot_stack_guard)
-            leaves[i] = mmu_leaf((uintptr_t)page, 0, access_of(page));
-    }
-}
-
 /* One page, for a few instructions. Its four tables lie in the guard page and in the lower part of the boot stack,
  * which nobody has reached yet; once boot.S has left the page they are nothing again. */
 static pte *map_switch(void)
@@ -86,7 +61,7 @@ static uint64_t translation_control(void)
 
 void boot_early(uint64_t tree, uint64_t counter, uint64_t level)
 {
-    map_image(boot_tables);
+    image_map(boot_tables);
     boot_translation = (struct boot_translation){
         .kernel_root = (uintptr_t)boot_tables,
         .identity_root = (uintptr_t)map_switch(),
