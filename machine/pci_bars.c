@@ -18,7 +18,9 @@ const char *pci_bar_text(const struct pci_function *function, unsigned index)
     return pci_is_window(function, index) ? windows[index - PCI_BRIDGE_IO] : bars[index];
 }
 
-bool pci_translate(const struct machine_host_bridge *bridge, const struct pci_bar *bar, uint64_t *cpu_address)
+/* Finds where a range of the bus lies for the CPU. False when it wraps, or when the host bridge has windows of
+ * this kind and the range lies in none of them. */
+static bool translate(const struct machine_host_bridge *bridge, const struct pci_bar *bar, uint64_t *cpu_address)
 {
     bool io = bar->kind == PCI_BAR_IO;
     bool any = false;
@@ -136,11 +138,10 @@ static void decode_window(struct pci_bar *window, enum pci_bar_kind kind, uint64
 static void read_io_window(const struct pci_access *access, struct pci_address where, struct pci_bar *window)
 {
     uint16_t found = pci_read16(access, where, PCI_IO_BASE);
-    uint16_t able = found;
 
     if (!access->read_only) { /* implemented if the base can be written: a bridge without one reads 0 */
         pci_write16(access, where, PCI_IO_BASE, 0xf0f0);
-        able = pci_read16(access, where, PCI_IO_BASE);
+        uint16_t able = pci_read16(access, where, PCI_IO_BASE);
         pci_write16(access, where, PCI_IO_BASE, found);
         if ((able & 0xf0f0) != 0xf0f0)
             return;
@@ -158,11 +159,10 @@ static void read_io_window(const struct pci_access *access, struct pci_address w
 static void read_prefetch_window(const struct pci_access *access, struct pci_address where, struct pci_bar *window)
 {
     uint32_t found = pci_read32(access, where, PCI_PREFETCH_BASE);
-    uint32_t able = found;
 
     if (!access->read_only) {
         pci_write32(access, where, PCI_PREFETCH_BASE, 0xfff0fff0);
-        able = pci_read32(access, where, PCI_PREFETCH_BASE);
+        uint32_t able = pci_read32(access, where, PCI_PREFETCH_BASE);
         pci_write32(access, where, PCI_PREFETCH_BASE, found);
         if ((able & 0xfff0fff0) != 0xfff0fff0)
             return;
@@ -228,7 +228,7 @@ void pci_read_bars(const struct machine_host_bridge *bridge, const struct pci_ac
         struct pci_bar *bar = &function->bars[i];
         if (bar->kind == PCI_BAR_NONE || bar->bus_address == 0)
             continue;
-        bar->assigned = pci_translate(bridge, bar, &bar->cpu_address);
+        bar->assigned = translate(bridge, bar, &bar->cpu_address);
         if (!bar->assigned) {
             pci_warn(where, "%s at 0x%llx lies outside what the host bridge forwards", pci_bar_text(function, i),
                      (unsigned long long)bar->bus_address);

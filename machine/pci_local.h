@@ -41,9 +41,6 @@ void pci_read_bars(const struct machine_host_bridge *bridge, const struct pci_ac
                    struct pci_function *function);
 /* Writes one BAR's or window's registers: its place, or "nowhere". False when it does not read back. */
 bool pci_write_bar(const struct pci_access *access, const struct pci_function *function, unsigned index);
-/* Finds where a range of the bus lies for the CPU. False when it wraps, or when the host bridge has windows of
- * this kind and the range lies in none of them. */
-bool pci_translate(const struct machine_host_bridge *bridge, const struct pci_bar *bar, uint64_t *cpu_address);
 
 /* pci_capability.c: both lists and what vmos uses of them. BARs must have been read. */
 void pci_read_capabilities(const struct pci_access *access, struct pci_function *function);

@@ -70,6 +70,7 @@ static bool add_table(const struct page_table *table, pte *entry)
     return true;
 }
 
+/* One level deeper each time, MMU_LEVELS at most. NOLINTNEXTLINE(misc-no-recursion) */
 static enum status map_in(struct range *range, uint64_t table, unsigned level)
 {
     pte *entries = entries_at(range->table, table);
@@ -116,6 +117,7 @@ enum status page_map(const struct page_table *table, uintptr_t virtual_address, 
 
 /* ---- Unmapping and looking up --------------------------------------------------------------------- */
 
+/* One level deeper each time, MMU_LEVELS at most. NOLINTNEXTLINE(misc-no-recursion) */
 static void unmap_in(struct range *range, uint64_t table, unsigned level)
 {
     pte *entries = entries_at(range->table, table);

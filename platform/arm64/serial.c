@@ -9,29 +9,30 @@
 #include <platform/ns16550.h>
 #include <platform/serial.h>
 
-enum { /* [Arm PrimeCell UART PL011 DDI 0183 §3.2] */
-       PL011_DATA = 0x00,
-       PL011_FLAGS = 0x18,
-       PL011_FLAGS_RECEIVE_EMPTY = 1 << 4,
-       PL011_FLAGS_TRANSMIT_FULL = 1 << 5,
-       PL011_LINE_CONTROL = 0x2c,
-       PL011_LINE_CONTROL_FIFO = 1 << 4,
-       PL011_LINE_CONTROL_8_BITS = 3 << 5,
-       PL011_CONTROL = 0x30,
-       PL011_CONTROL_ENABLE = 1 << 0,
-       PL011_CONTROL_TRANSMIT = 1 << 8,
-       PL011_CONTROL_RECEIVE = 1 << 9,
-       PL011_FIFO_LEVELS = 0x34,
-       PL011_INTERRUPT_MASK = 0x38,
-       PL011_INTERRUPT_CLEAR = 0x44,
-       PL011_INTERRUPT_RECEIVE = 1 << 4,
-       PL011_INTERRUPT_TIMEOUT = 1 << 6, /* bytes lie in the FIFO, fewer than its level */
-       PL011_INTERRUPT_ALL = 0x7ff,
+/* Registers: [Arm PrimeCell UART PL011 DDI 0183 §3.2]. */
+enum {
+    PL011_DATA = 0x00,
+    PL011_FLAGS = 0x18,
+    PL011_FLAGS_RECEIVE_EMPTY = 1 << 4,
+    PL011_FLAGS_TRANSMIT_FULL = 1 << 5,
+    PL011_LINE_CONTROL = 0x2c,
+    PL011_LINE_CONTROL_FIFO = 1 << 4,
+    PL011_LINE_CONTROL_8_BITS = 3 << 5,
+    PL011_CONTROL = 0x30,
+    PL011_CONTROL_ENABLE = 1 << 0,
+    PL011_CONTROL_TRANSMIT = 1 << 8,
+    PL011_CONTROL_RECEIVE = 1 << 9,
+    PL011_FIFO_LEVELS = 0x34,
+    PL011_INTERRUPT_MASK = 0x38,
+    PL011_INTERRUPT_CLEAR = 0x44,
+    PL011_INTERRUPT_RECEIVE = 1 << 4,
+    PL011_INTERRUPT_TIMEOUT = 1 << 6, /* bytes lie in the FIFO, fewer than its level */
+    PL011_INTERRUPT_ALL = 0x7ff,
 
-       PL011_SIZE = 0x1000,
-       NS16550_REGISTERS = 8,
-       WAIT_TURNS = 200000,   /* longer than a full FIFO takes at 9600 baud on any CPU that traps each look */
-       RECEIVE_AT_ONCE = 256, /* a port that never runs empty does not hold the CPU */
+    PL011_SIZE = 0x1000,
+    NS16550_REGISTERS = 8,
+    WAIT_TURNS = 200000,   /* longer than a full FIFO takes at 9600 baud on any CPU that traps each look */
+    RECEIVE_AT_ONCE = 256, /* a port that never runs empty does not hold the CPU */
 };
 
 struct port {

@@ -201,6 +201,7 @@ _Noreturn void cpu_halt(void)
 
 /* ---- Randomness ---------------------------------------------------------------------------------------- */
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): written by the instruction */
 static bool seed_once(uint64_t *value)
 {
     bool good;
@@ -209,6 +210,7 @@ static bool seed_once(uint64_t *value)
     return good;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the same */
 static bool random_once(uint64_t *value)
 {
     bool good;
