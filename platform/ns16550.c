@@ -30,6 +30,29 @@ enum {
     READY_POLLS = 400000,
 };
 
+uint8_t ns16550_memory_read(const struct ns16550 *port, unsigned number)
+{
+    uintptr_t at = port->base + ((uintptr_t)number << port->shift);
+
+    if (port->width == 4)
+        return (uint8_t)(*(volatile uint32_t *)at);
+    if (port->width == 2)
+        return (uint8_t)(*(volatile uint16_t *)at);
+    return *(volatile uint8_t *)at;
+}
+
+void ns16550_memory_write(const struct ns16550 *port, unsigned number, uint8_t value)
+{
+    uintptr_t at = port->base + ((uintptr_t)number << port->shift);
+
+    if (port->width == 4)
+        *(volatile uint32_t *)at = value;
+    else if (port->width == 2)
+        *(volatile uint16_t *)at = value;
+    else
+        *(volatile uint8_t *)at = value;
+}
+
 bool ns16550_present(const struct ns16550 *port)
 {
     uint8_t before = port->read(port, SCRATCH);

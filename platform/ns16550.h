@@ -21,6 +21,11 @@ struct ns16550 {
     bool stuck;         /* the transmitter did not become empty in time; no longer waited for */
 };
 
+/* Accessors for registers in memory: base is their address, width and shift are used. arm64 has its own, since what
+ * emulates a device there cannot decode every load and store. */
+uint8_t ns16550_memory_read(const struct ns16550 *port, unsigned number);
+void ns16550_memory_write(const struct ns16550 *port, unsigned number, uint8_t value);
+
 /* Whether something answers there like a 16550: its scratch register holds what is written. */
 bool ns16550_present(const struct ns16550 *port);
 

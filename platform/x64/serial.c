@@ -26,29 +26,6 @@ static void port_write(const struct ns16550 *port, unsigned number, uint8_t valu
     port_write8((uint16_t)(port->base + (number << port->shift)), value);
 }
 
-static uint8_t memory_read(const struct ns16550 *port, unsigned number)
-{
-    uintptr_t at = port->base + ((uintptr_t)number << port->shift);
-
-    if (port->width == 4)
-        return (uint8_t) * (volatile uint32_t *)at;
-    if (port->width == 2)
-        return (uint8_t) * (volatile uint16_t *)at;
-    return *(volatile uint8_t *)at;
-}
-
-static void memory_write(const struct ns16550 *port, unsigned number, uint8_t value)
-{
-    uintptr_t at = port->base + ((uintptr_t)number << port->shift);
-
-    if (port->width == 4)
-        *(volatile uint32_t *)at = value;
-    else if (port->width == 2)
-        *(volatile uint16_t *)at = value;
-    else
-        *(volatile uint8_t *)at = value;
-}
-
 static struct ns16550 uart;
 static bool ready;
 static uint64_t place; /* physical address or port */
@@ -98,8 +75,8 @@ static struct ns16550 reach(const struct machine_uart *from)
     if (where->space == ADDRESS_PORT && where->address <= UINT16_MAX - (7u << from->register_shift)) {
         port = at_port((uint16_t)where->address);
     } else if (where->space == ADDRESS_MEMORY && width <= 1 << from->register_shift && where->address % width == 0) {
-        port.read = memory_read;
-        port.write = memory_write;
+        port.read = ns16550_memory_read;
+        port.write = ns16550_memory_write;
         port.base = (uintptr_t)vm_map_device(where->address, UINT64_C(8) << from->register_shift);
         port.width = width;
     }
