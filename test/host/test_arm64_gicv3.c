@@ -11,8 +11,8 @@
 #include <platform/clock.h>
 #include <platform/cpu.h>
 #include <platform/mmu.h>
-#include "../../platform/arm64/gic.h"
-#include "../../platform/arm64/local.h"
+#include <platform/arm64/gic.h>
+#include <platform/arm64/local.h>
 
 #define DISTRIBUTOR UINT64_C(0x8000000)
 #define FRAMES      UINT64_C(0x80a0000)

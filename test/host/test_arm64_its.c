@@ -12,7 +12,7 @@
 #include <cmocka.h>
 #include <host_log.h>
 
-#include "../../platform/arm64/its.c"
+#include <platform/arm64/its.c>
 #include <platform/clock.h>
 
 #define MODEL_BASE   UINT64_C(0x8080000)

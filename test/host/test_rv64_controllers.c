@@ -12,7 +12,7 @@
 #include <host_log.h>
 #include <platform/interrupt.h>
 #include <platform/mmu.h>
-#include "../../platform/rv64/controllers.h"
+#include <platform/rv64/controllers.h>
 
 enum { REGISTERS_SIZE = 0x400000, PLIC_BASE = 0xc000000, APLIC_BASE = 0xd000000 };
 
