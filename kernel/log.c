@@ -13,6 +13,7 @@ enum { RING_SIZE = 8192, LINE_SIZE = 320 }; /* RING_SIZE is a power of two */
 
 static char ring[RING_SIZE];
 static uint64_t written, flushed; /* bytes ever; flushed <= written */
+static char first_line[96];       /* said before there is a console, and relied on from outside: never lost */
 static enum log_level threshold = LOG_INFO;
 
 static void console_write(struct printer *printer, const char *text, size_t length)
@@ -28,12 +29,24 @@ void log_set_level(enum log_level level)
     threshold = level;
 }
 
+/* More was logged before there was a console than the ring holds: goes on with the oldest line that is whole. */
+static void skip_lost(void)
+{
+    uint64_t from = written - RING_SIZE + 1;
+
+    while (from < written && ring[(from - 1) % RING_SIZE] != '\n')
+        from++;
+    print(&console_printer, "%s... %llu bytes of the log were lost before there was a serial port ...\n", first_line,
+          (unsigned long long)(from - flushed - strlen(first_line)));
+    flushed = from;
+}
+
 void log_flush(void)
 {
     if (!serial_ready())
         return;
     if (written - flushed > RING_SIZE)
-        flushed = written - RING_SIZE;
+        skip_lost();
     while (flushed < written) {
         size_t start = flushed % RING_SIZE, length = (size_t)(written - flushed);
         if (length > RING_SIZE - start)
@@ -47,6 +60,8 @@ static void append(const char *text, size_t length)
 {
     uintptr_t saved = cpu_interrupts_disable();
 
+    if (written == 0 && length < sizeof first_line)
+        memcpy(first_line, text, length);
     for (size_t i = 0; i < length; i++)
         ring[(written + i) % RING_SIZE] = text[i];
     written += length;

@@ -6,6 +6,8 @@
 #include <lib/string.h>
 #include <lib/text.h>
 
+enum { MOST_SHOWN = 48, MOST_WARNINGS = 8 }; /* of a word; of words that are not known */
+
 struct options options = {.level = LOG_INFO};
 
 static bool word_is(const char *word, size_t length, const char *name)
@@ -35,11 +37,21 @@ static int choose(const char *what, const char *value, size_t length, const char
     for (int i = 0; names[i] != NULL && used < sizeof list; i++)
         used += text_copy(list + used, i == 0 ? "" : ", ", sizeof list - used),
             used += used < sizeof list ? text_copy(list + used, names[i], sizeof list - used) : 0;
-    log_warn("options", "%s=%.*s is not known and has no effect; it can be: %s", what, (int)length, value, list);
+    log_warn("options", "%s=%.*s%s is not known and has no effect; it can be: %s", what,
+             (int)(length < MOST_SHOWN ? length : MOST_SHOWN), value, length > MOST_SHOWN ? "..." : "", list);
     return -1;
 }
 
-static void read_word(const char *word, size_t length)
+/* A command line that is not meant for us must not flush everything else out of the log. */
+static void warn_unknown(const char *word, size_t length, unsigned number)
+{
+    if (number <= MOST_WARNINGS)
+        log_warn("options", "\"%.*s%s\" on the command line is not known and has no effect",
+                 (int)(length < MOST_SHOWN ? length : MOST_SHOWN), word, length > MOST_SHOWN ? "..." : "");
+}
+
+/* False: the word is not known. */
+static bool read_word(const char *word, size_t length)
 {
     static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
     static const char *const thens[] = {"prompt", "poweroff", "reboot", NULL};
@@ -71,16 +83,22 @@ static void read_word(const char *word, size_t length)
         options.selftest_names[size] = '\0';
     } else if (word_is(word, length, "selftest")) {
         options.selftest = true;
-    } else if (value_of(word, length, "virtio_mmio.device", &size) == NULL) { /* the machine readers' */
-        log_warn("options", "\"%.*s\" on the command line is not known and has no effect", (int)length, word);
+    } else {
+        return value_of(word, length, "virtio_mmio.device", &size) != NULL; /* the machine readers' */
     }
+    return true;
 }
 
 void options_read(const char *command_line)
 {
     size_t length = 0;
+    unsigned unknown = 0;
 
     for (const char *word = text_word(command_line, &length); word != NULL; word = text_word(word + length, &length))
-        read_word(word, length);
+        if (!read_word(word, length))
+            warn_unknown(word, length, ++unknown);
+    if (unknown > MOST_WARNINGS)
+        log_warn("options", "%u more words on the command line are not known and have no effect",
+                 unknown - MOST_WARNINGS);
     log_set_level(options.level);
 }
