@@ -77,6 +77,8 @@ unsigned selftest_run(const char *names)
 {
     unsigned counts[3] = {0};
 
+    while (*names == ',') /* what names nothing asks for all, so that nothing run cannot look like success */
+        names++;
     for (unsigned i = 0; i < TEST_COUNT; i++)
         if (is_named(tests[i].name, names))
             run_one(i, counts);

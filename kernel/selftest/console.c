@@ -15,8 +15,8 @@ void selftest_console(struct selftest_result *result)
         selftest_is(result, SELFTEST_SKIP, "no serial port was found");
         return;
     }
-    log_error("console", "self-test line with a control byte \x07 in it");
-    if (!log_contains("console: self-test line with a control byte ? in it\n")) {
+    log_error("console", "the self-test sends a control byte, which must show as \x07 and steer nothing");
+    if (!log_contains("console: the self-test sends a control byte, which must show as ? and steer nothing\n")) {
         selftest_is(result, SELFTEST_FAIL, "a line written to the log is not in the ring as it should be");
         return;
     }

@@ -90,7 +90,7 @@ void selftest_heap(struct selftest_result *result)
         return;
     }
     free(aligned);
-    log_info("heap", "a double free on purpose follows; it must be noticed and do no harm");
+    log_error("heap", "the self-test frees a block twice on purpose; the next line must say so and no harm be done");
     free(aligned);
     if (!exhausts_and_recovers(&taken)) {
         selftest_is(result, SELFTEST_FAIL, "no memory is left after taking %llu bytes and giving them back",

@@ -172,10 +172,10 @@ static const char *converse(struct conversation *talk)
         if (!exchange(talk, make_arp_request(talk), 0) && talk->lent)
             return "the device never gave the frame back";
     if (!talk->resolved)
-        return "no answer to ARP from the gateway 10.0.2.2";
+        return "no answer to ARP from 10.0.2.2, the gateway of QEMU's -netdev user";
     for (unsigned i = 1; i <= TRIES; i++)
         if (!exchange(talk, make_echo_request(talk, i), i))
-            return "no answer to ICMP echo from the gateway 10.0.2.2";
+            return "no answer to ICMP echo from 10.0.2.2, the gateway of QEMU's -netdev user";
     return NULL;
 }
 
