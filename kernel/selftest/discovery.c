@@ -44,7 +44,8 @@ static const char *contradiction(void)
         return "less than 16 MiB of memory is usable";
     if (machine.cpu_count == 0)
         return "no CPU was found";
-    if (machine.io_apic_count == 0 && machine.gic.version == 0 && machine.plic_count == 0 && machine.aplic_count == 0)
+    if ((machine.has_acpi || machine.has_device_tree) && machine.io_apic_count == 0 && machine.gic.version == 0 &&
+        machine.plic_count == 0 && machine.aplic_count == 0)
         return "no interrupt controller was found";
     return NULL;
 }
