@@ -47,8 +47,12 @@ static void read_device_tree(uint64_t address)
 
 void discover_print(void)
 {
-    if (boot_tree != NULL && options.level == LOG_DEBUG)
+    if (options.level != LOG_DEBUG)
+        return;
+    if (boot_tree != NULL)
         fdt_print(boot_tree, boot_tree_size, &console_printer);
+    else /* no tree: what the tables said */
+        machine_report(&machine, &console_printer);
 }
 
 static void read_pvh(uint64_t start_info)
