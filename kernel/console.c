@@ -26,18 +26,33 @@ struct command {
 
 static const struct command *command_at(size_t index); /* NULL behind the last */
 
-/* Bytes from the interrupt handler to the prompt. */
-static uint8_t received[128];
-static volatile uint32_t received_head, received_tail;
+/* Bytes from the interrupt handler to the prompt; what finds no room is counted, and so is all behind it until the
+ * prompt has said so. */
+static uint8_t received[1024];
+static volatile uint32_t received_head, received_tail, received_lost;
 
 static void byte_received(uint8_t byte)
 {
     uint32_t head = received_head;
 
-    if (head - received_tail < sizeof received) { /* faster than anyone types: the rest is dropped */
+    if (head - received_tail < sizeof received && received_lost == 0) {
         received[head % sizeof received] = byte;
         received_head = head + 1;
+    } else {
+        received_lost = received_lost + 1;
     }
+}
+
+/* The line in which bytes are missing is not carried out. */
+static void give_up_line(struct line_editor *editor)
+{
+    uintptr_t saved = cpu_interrupts_disable();
+    uint32_t lost = received_lost;
+
+    received_lost = 0;
+    cpu_interrupts_restore(saved);
+    print(&console_printer, "\n%u characters came faster than they could be handled and are lost\n", lost);
+    line_start(editor);
 }
 
 static bool input_waiting(void *context)
@@ -56,9 +71,27 @@ static void run_help(struct printer *out, const char *arguments)
     print(out, "Keys: arrows edit and recall, Ctrl-C gives a line up; in QEMU Ctrl-A X leaves.\n");
 }
 
+/* The machine in a sentence, for who does not want to read on. */
+static void summarise(struct printer *out)
+{
+    unsigned devices = 0, driven = 0;
+    uint64_t usable = 0;
+
+    for (struct device *device = device_first(); device != NULL; device = device->next) {
+        devices++;
+        driven += device->running;
+    }
+    for (uint32_t i = 0; i < machine.memory_count; i++)
+        if (machine.memory[i].kind == MEMORY_USABLE)
+            usable += machine.memory[i].size;
+    print(out, "CPUs: %u, memory: %llu MiB, devices: %u of which vmos drives %u\n", machine.cpu_count,
+          (unsigned long long)(usable >> 20), devices, driven);
+}
+
 static void run_machine(struct printer *out, const char *arguments)
 {
     (void)arguments;
+    summarise(out);
     machine_report(&machine, out);
 }
 
@@ -224,6 +257,8 @@ _Noreturn void console_run(void)
             if (event != LINE_NONE)
                 line_start(&editor);
         }
+        if (received_lost != 0)
+            give_up_line(&editor);
     }
 }
 

@@ -22,7 +22,9 @@ def test_commands(name, tmp_path):
         guest.wait_for(r"^vmos> $")
         said = guest.command_line("help")
         assert [line.split()[0] for line in said.split("\n") if line.startswith("  ")] == COMMANDS
-        assert "cpu" in guest.command_line("machine")
+        said = guest.command_line("machine").split("\n")
+        assert re.fullmatch(r"CPUs: 1, memory: 12\d MiB, devices: \d+ of which vmos drives 3", said[0]), said[0]
+        assert any(line.startswith("cpu 0: ") for line in said)
         said = guest.command_line("devices")
         for device in ("virtio-net0", "virtio-blk0", "virtio-rng0"):
             assert re.search(rf"^{device} +running", said, re.M), said
@@ -64,6 +66,48 @@ def test_reboot(name, tmp_path):
         result = guest.finish(30)
         assert "restarting the machine" in result.text
         assert result.status == 0
+
+
+@pytest.mark.parametrize("name", ["q35", "gicv3", "imsic"])
+def test_flood(name, tmp_path):
+    """More input than there is room for: what is lost is said, no half line is carried out, and the prompt lives on."""
+    with start(name, tmp_path) as guest:
+        guest.wait_for(r"^vmos> $")
+        guest.send("help\r" * 1000)
+        match = guest.wait_for(r"^\d+ characters came faster than they could be handled and are lost", 60)
+        assert "is not a command" not in guest.text[:match.start()]
+        guest.wait_for(r"^vmos> \S*\Z", 60, match.end())
+        guest.send("\x03")
+        guest.wait_for(r"\^C\r\nvmos> \Z", 60, match.end())
+        assert "uptime" in guest.command_line("time")
+
+
+@pytest.mark.parametrize("name", ["q35", "gicv3", "imsic"])
+def test_many_unknown_words(name):
+    """The first line is the first line, and the log is not flushed by words that are for somebody else."""
+    words = "x" * 300 + " then=" + " then=".join("y" * 20 for _ in range(12)) + "".join(f" w{i}" for i in range(60))
+    with Guest(MACHINES[name], append=f"then=poweroff {words}") as guest:
+        lines = [line for line in guest.finish(30).lines if not line.startswith(("OpenSBI", " ")) or "vmos" in line]
+    first = next(line for line in lines if line.startswith("vmos"))
+    warned = [line for line in lines[lines.index(first) + 1:] if "is not known and has no effect" in line]
+    assert 8 <= len(warned) <= 20 and max(map(len, warned)) < 140, warned
+    assert any(re.search(r"options: 5\d more words on the command line are not known", line) for line in lines)
+
+
+def test_first_line_is_never_lost():
+    """arm64 has no serial port before the tree is read: a log that runs over until then says so, behind the first line."""
+    with Guest(MACHINES["gicv3"], append="then=poweroff " + "then=a " * 140) as guest:
+        lines = guest.finish(30).lines
+    assert lines[0].startswith("vmos ") and lines[0].endswith("booted by fdt"), lines[:3]
+    assert re.fullmatch(r"\.\.\. \d+ bytes of the log were lost before there was a serial port \.\.\.", lines[1])
+    assert lines[2].startswith("[    0."), lines[2]
+    assert "ready" in lines
+
+
+def test_nothing_named_is_everything():
+    """A list of self-tests that names none runs them all: nothing run cannot look like success."""
+    with Guest(MACHINES["q35"], append="selftest=, then=poweroff") as guest:
+        assert "selftest: 6 passed, 0 failed, 3 skipped" in guest.finish(60).lines
 
 
 def test_unknown_words(tmp_path):
