@@ -26,9 +26,9 @@ VIEW_lib       := lib vmos/abi.h vmos/block.h
 VIEW_machine   := $(VIEW_lib) vmos/machine.h machine
 VIEW_platform  := $(VIEW_lib) vmos/machine.h platform
 VIEW_memory    := $(VIEW_platform) machine memory
-VIEW_authority := $(VIEW_memory) vmos/driver.h vmos/block.h vmos/nic.h vmos/entropy.h authority
+VIEW_authority := $(VIEW_memory) vmos/driver.h vmos/nic.h vmos/entropy.h authority
 VIEW_kernel    := $(VIEW_authority) kernel
-VIEW_driver    := $(VIEW_lib) vmos/driver.h vmos/block.h vmos/nic.h vmos/entropy.h
+VIEW_driver    := $(VIEW_lib) vmos/driver.h vmos/nic.h vmos/entropy.h
 ROOMS          := lib machine platform memory authority kernel driver
 
 build/rooms/%/.made: Makefile

@@ -64,6 +64,35 @@ fuzz: setup
 	$Q$(MAKE) --no-print-directory host
 	$QVMOS_FUZZ_SECONDS=$(SECONDS) $(PYTEST) test/host/test_programs.py -k fuzz
 
+##   make lint        the sources as clang-format has them, and what clang-tidy finds in them
+# Each source with the flags that it is compiled with: what all architectures share with x64's, models and tools with
+# the host's and without the analyzer, which knows no test's bounds. A stamp says that a file is clean; it goes with
+# the object, which knows the headers.
+LINT_SOURCES := $(wildcard $(addsuffix /*.c,lib machine platform platform/$(ARCH) memory authority driver/* kernel \
+                  kernel/selftest))
+LINT_OWN     := $(if $(filter x64,$(ARCH)),$(LINT_SOURCES),$(wildcard platform/$(ARCH)/*.c))
+LINT_HOST    := $(wildcard model/*.c model/*/*.c tools/*/*.c)
+TIDY         := clang-tidy --quiet
+
+lint: setup lint-format
+	$Qdone=0; for a in $(ARCHES); do $(MAKE) --no-print-directory -k -j$$(nproc) ARCH=$$a lint-tidy || done=1; done; exit $$done
+lint-format:
+	$Qclang-format --dry-run -Werror $(shell git ls-files '*.c' '*.h')
+lint-tidy: $(LINT_OWN:%=$B/lint/%) $(LINT_HOST:%=build/host/lint/%)
+
+$B/lint/%.c: %.c $B/%.c.o .clang-tidy
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  TIDY $<")
+	$Q$(TIDY) $< -- $(filter-out -MMD -MP,$(CFLAGS)) $(CFLAGS_$<) -Ibuild/rooms/$(call room,$<) \
+	  $(if $(filter driver,$(call room,$<)),,-Iplatform/$(ARCH)) 2>/dev/null
+	@touch $@
+build/host/lint/%.c: %.c $(HOST_HEADERS) .clang-tidy
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  TIDY $<")
+	$Q$(TIDY) --checks='-clang-analyzer-*,-misc-no-recursion' $< -- \
+	  $(filter-out -fsanitize% -fno-sanitize%,$(HOST_CFLAGS)) 2>/dev/null
+	@touch $@
+
 ##   make test-long   the full matrix and long fuzzing, hours; figures go to docs/figures.md
 test-long: setup
 	$Q$(MAKE) --no-print-directory kernels host
@@ -85,4 +114,4 @@ run: setup
 build/run/disk.img:
 	@mkdir -p $(@D) && truncate -s 64M $@
 
-.PHONY: list-host
+.PHONY: list-host lint-format lint-tidy
