@@ -29,6 +29,7 @@ struct line_editor {
 
 enum line_event { LINE_NONE, LINE_DONE, LINE_CANCELLED };
 
+/* `prompt` and `echo` stay the caller's and must last as long as the editor. */
 void line_init(struct line_editor *editor, const char *prompt, struct printer *echo);
 /* Shows the prompt for a new line. */
 void line_start(struct line_editor *editor);

@@ -10,6 +10,7 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
+/* One line, "who: sentence"; each room's home has its own: the kernel's log, standard error in tests. */
 void log_line(enum log_level level, const char *who, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)

@@ -62,6 +62,8 @@ enum status fdt_open(struct fdt *fdt, const void *blob, size_t size);
 /* The token at *offset (NOPs are skipped), moving *offset behind it. */
 enum fdt_token fdt_next(const struct fdt *fdt, uint32_t *offset, struct fdt_item *item);
 
+/* Of a tree that fdt_open has found good; a node is what these functions gave. A property that is not there has no
+ * value: `at` is NULL. */
 uint32_t fdt_root(const struct fdt *fdt);
 const char *fdt_node_name(const struct fdt *fdt, uint32_t node);
 struct fdt_value fdt_property(const struct fdt *fdt, uint32_t node, const char *name);
@@ -80,6 +82,7 @@ uint32_t fdt_find_path(const struct fdt *fdt, const char *path, size_t length);
 /* Searches the whole tree: for the few, not for each. 0 and 0xffffffff name nothing. */
 uint32_t fdt_find_phandle(const struct fdt *fdt, uint32_t phandle);
 
+/* The memory reservation block's entry `index`; 0 bytes where there is none. */
 void fdt_reservation(const struct fdt *fdt, uint32_t index, uint64_t *base, uint64_t *size);
 
 /* ---- Values ------------------------------------------------------------------------------------ */

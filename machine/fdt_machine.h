@@ -128,6 +128,7 @@ bool fdt_translate(const struct fdt_reader *reader, uint32_t level, uint64_t *ad
 
 /* ---- fdt_interrupts.c ------------------------------------------------------------------------------ */
 
+/* Keeps the node being read as one that others refer to: a controller, or what maps interrupts. */
 void fdt_collect_landmark(struct fdt_reader *reader);
 void fdt_order_lines(struct fdt_reader *reader); /* after the first walk: levels of APLICs, first lines */
 struct fdt_landmark *fdt_landmark_by_phandle(struct fdt_reader *reader, uint32_t phandle);

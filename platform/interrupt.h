@@ -58,6 +58,7 @@ uint64_t interrupt_count(uint32_t route);
 void interrupt_dispatch(uint32_t route);
 void interrupt_spurious(const char *what, uint32_t number); /* counted; logged the first time */
 
+/* Finds and starts the controllers that `machine` names, every line masked; a machine without one is said so. */
 void controller_init(const struct machine *machine);
 void controller_report(struct printer *printer);
 /* The unique key of a wired line is machine_line.line. Masked. */

@@ -21,6 +21,7 @@ bool serial_init(const struct machine *machine);
 /* What is in use: "PL011 at 0x9000000, line 33". */
 void serial_report(struct printer *printer);
 
+/* Whether there is a port; without one, what is written is lost. */
 bool serial_ready(void);
 void serial_write(const char *text, size_t length); /* \n becomes \r\n */
 

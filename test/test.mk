@@ -75,7 +75,9 @@ LINT_HOST    := $(wildcard model/*.c model/*/*.c tools/*/*.c)
 TIDY         := clang-tidy --quiet
 
 lint: setup lint-format
-	$Qdone=0; for a in $(ARCHES); do $(MAKE) --no-print-directory -k -j$$(nproc) ARCH=$$a lint-tidy || done=1; done; exit $$done
+	$Qdone=0; for a in $(ARCHES); do \
+	  $(MAKE) --no-print-directory -k -j$$(nproc) ARCH=$$a lint-tidy || done=1; \
+	done; exit $$done
 lint-format:
 	$Qclang-format --dry-run -Werror $(shell git ls-files '*.c' '*.h')
 lint-tidy: $(LINT_OWN:%=$B/lint/%) $(LINT_HOST:%=build/host/lint/%)
@@ -89,7 +91,7 @@ $B/lint/%.c: %.c $B/%.c.o .clang-tidy
 build/host/lint/%.c: %.c $(HOST_HEADERS) .clang-tidy
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  TIDY $<")
-	$Q$(TIDY) --checks='-clang-analyzer-*,-misc-no-recursion' $< -- \
+	$Q$(TIDY) --checks='-clang-analyzer-*,-misc-no-recursion,-readability-redundant-declaration' $< -- \
 	  $(filter-out -fsanitize% -fno-sanitize%,$(HOST_CFLAGS)) 2>/dev/null
 	@touch $@
 

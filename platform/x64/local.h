@@ -32,6 +32,7 @@ enum cpu_feature {
     FEATURE_INVARIANT_TSC,
     FEATURE_COUNT
 };
+/* CPUID alone decides: also good where the image was loaded. */
 bool cpu_has(enum cpu_feature feature);
 uint32_t cpu_apic_id(void);
 
@@ -43,6 +44,7 @@ void mmu_detect(void);    /* before the first mmu_leaf; also where the image was
 /* ---- early.c ------------------------------------------------------------------------------------------- */
 
 extern struct boot_info boot_information;
+/* Called by boot.S. `start_info`: what PVH gave in ebx; `entry_counter`: the TSC at the first instruction. */
 void boot_early(uint32_t start_info, uint64_t entry_counter);
 
 /* ---- trap.S, trap.c --------------------------------------------------------------------------------- */
@@ -111,6 +113,7 @@ void lapic_end(void); /* end of interrupt */
 uint32_t lapic_id(void);
 void lapic_report(struct printer *printer);
 
+/* Maps every I/O APIC that firmware names, or else the one at the usual place; all lines are masked. */
 void ioapic_init(const struct machine *machine);
 /* Redirects the line to this vector on the CPU with this APIC ID; masked. STATUS_NOT_FOUND: no I/O APIC has it. */
 enum status ioapic_route(const struct machine_line *line, uint8_t vector, uint32_t apic_id);

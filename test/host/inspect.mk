@@ -1,6 +1,7 @@
 # build/host/vmos-inspect: the readers as a program, under sanitizers; test/host/test_inspect.py runs it.
 INSPECT_SOURCES := $(wildcard tools/inspect/*.c machine/acpi*.c machine/fdt*.c machine/pci*.c) \
-                   machine/machine.c machine/add.c machine/report.c machine/report_form.c lib/text.c lib/print.c lib/status.c
+                   machine/machine.c machine/add.c machine/report.c machine/report_form.c lib/text.c lib/print.c \
+                   lib/status.c
 
 build/host/vmos-inspect: $(INSPECT_SOURCES) $(wildcard tools/inspect/*.h machine/*.h include/vmos/*.h lib/*.h)
 	@mkdir -p $(@D)

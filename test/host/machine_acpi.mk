@@ -1,6 +1,7 @@
 # The machine's description: add.h and machine_finish, PVH, the command line, ACPI.
 ACPI_SOURCES    := machine/acpi.c machine/acpi_madt.c machine/acpi_misc.c machine/acpi_pci.c machine/acpi_iommu.c
-MACHINE_SOURCES := machine/machine.c machine/add.c machine/pvh.c machine/options.c machine/report.c machine/report_form.c lib/text.c
+MACHINE_SOURCES := machine/machine.c machine/add.c machine/pvh.c machine/options.c machine/report.c \
+                   machine/report_form.c lib/text.c
 PHYSICAL        := test/host/support/physical.c
 
 HOST_TESTS += machine acpi acpi_broken
