@@ -123,6 +123,9 @@ void device_unpublish(struct device *device);
 
 /* ---- window.c, dma.c, irq.c: what the others need of each kind of handle ----------------------- */
 
+/* registers.c: the access itself; width is 1, 2 or 4, all checks are done. */
+uint32_t register_read(const struct device_window *place, uint64_t offset, unsigned width);
+void register_write(const struct device_window *place, uint64_t offset, unsigned width, uint32_t value);
 /* The window if the driver may touch these bytes of it, else NULL. */
 const struct device_window *device_window_at(const struct device *device, unsigned index, uint64_t offset,
                                              unsigned width);

@@ -32,7 +32,8 @@ enum status ownership_step(struct ownership *now, enum ownership_step step);
 /* Whether a handle of this epoch may be used: STATUS_OK or STATUS_REVOKED. */
 enum status ownership_admits(const struct ownership *now, uint32_t epoch);
 
-/* What of a device's registers a driver may touch: [0, size) but not [hidden, hidden_end), which is the kernel's. */
+/* What of a device's registers a driver may touch: [0, size) but not [hidden, hidden_end), which is the kernel's;
+ * both 0: all is the driver's. */
 struct register_bounds {
     uint64_t size, hidden, hidden_end; /* bytes */
 };

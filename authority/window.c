@@ -111,36 +111,50 @@ static const struct device_window *admit(const struct register_window *window, u
     return place;
 }
 
-/* One reader and one writer for each width: the same text three times would drift. */
-#define REGISTER_ACCESSORS(bits)                                                                                       \
-    static uint##bits##_t read##bits(const struct device_window *place, uint64_t offset)                               \
-    {                                                                                                                  \
-        if (place->registers == NULL)                                                                                  \
-            return port_read##bits((uint16_t)(place->port + offset));                                                  \
-        return *(volatile uint##bits##_t *)(place->registers + offset);                                                \
-    }                                                                                                                  \
-    static void write##bits(const struct device_window *place, uint64_t offset, uint##bits##_t value)                  \
-    {                                                                                                                  \
-        if (place->registers == NULL)                                                                                  \
-            port_write##bits((uint16_t)(place->port + offset), value);                                                 \
-        else                                                                                                           \
-            *(volatile uint##bits##_t *)(place->registers + offset) = value;                                           \
-    }                                                                                                                  \
-    uint##bits##_t window_read##bits(const struct register_window *window, uint64_t offset)                            \
-    {                                                                                                                  \
-        const struct device_window *place = admit(window, offset, bits / 8);                                           \
-        return place != NULL ? read##bits(place, offset) : (uint##bits##_t)UINT32_MAX;                                 \
-    }                                                                                                                  \
-    void window_write##bits(const struct register_window *window, uint64_t offset, uint##bits##_t value)               \
-    {                                                                                                                  \
-        const struct device_window *place = admit(window, offset, bits / 8);                                           \
-        if (place != NULL)                                                                                             \
-            write##bits(place, offset, value);                                                                         \
-    }
+static uint32_t read_window(const struct register_window *window, uint64_t offset, unsigned width)
+{
+    const struct device_window *place = admit(window, offset, width);
 
-REGISTER_ACCESSORS(8)
-REGISTER_ACCESSORS(16)
-REGISTER_ACCESSORS(32)
+    return place != NULL ? register_read(place, offset, width) : UINT32_MAX;
+}
+
+static void write_window(const struct register_window *window, uint64_t offset, unsigned width, uint32_t value)
+{
+    const struct device_window *place = admit(window, offset, width);
+
+    if (place != NULL)
+        register_write(place, offset, width, value);
+}
+
+uint8_t window_read8(const struct register_window *window, uint64_t offset)
+{
+    return (uint8_t)read_window(window, offset, 1);
+}
+
+uint16_t window_read16(const struct register_window *window, uint64_t offset)
+{
+    return (uint16_t)read_window(window, offset, 2);
+}
+
+uint32_t window_read32(const struct register_window *window, uint64_t offset)
+{
+    return read_window(window, offset, 4);
+}
+
+void window_write8(const struct register_window *window, uint64_t offset, uint8_t value)
+{
+    write_window(window, offset, 1, value);
+}
+
+void window_write16(const struct register_window *window, uint64_t offset, uint16_t value)
+{
+    write_window(window, offset, 2, value);
+}
+
+void window_write32(const struct register_window *window, uint64_t offset, uint32_t value)
+{
+    write_window(window, offset, 4, value);
+}
 
 /* ---- Reset, for revocation: past the gate, which is closed ------------------------------------------- */
 
@@ -153,12 +167,9 @@ static bool reset_status(const struct device *device, unsigned index, uint64_t o
 
     if (place == NULL)
         return true;
-    if (width == 4)
-        write32(place, offset, 0);
-    else
-        write8(place, offset, 0);
+    register_write(place, offset, width, 0);
     for (unsigned tried = 0; tried < TRIES_MS; tried++) {
-        if ((width == 4 ? read32(place, offset) : read8(place, offset)) == 0)
+        if (register_read(place, offset, width) == 0)
             return true;
         clock_spin(NANOSECONDS_PER_MILLISECOND);
     }
