@@ -29,6 +29,14 @@ static void put_quoted(struct report *report, const char *text)
     report_put(report, "\"");
 }
 
+static void put_value(struct report *report, const char *value, bool quoted)
+{
+    if (quoted)
+        put_quoted(report, value);
+    else
+        report_put(report, value);
+}
+
 static void put_name(struct report *report, const char *name)
 {
     report_put(report, report->began ? ", " : "");
@@ -72,10 +80,7 @@ void report_fact(struct report *report, const char *name, const char *value, boo
         report_put(report, report->began ? ",\n" : "\n");
         report->began = false;
         put_name(report, name);
-        if (quoted)
-            put_quoted(report, value);
-        else
-            report_put(report, value);
+        put_value(report, value, quoted);
         return;
     }
     separate(report);
@@ -136,10 +141,7 @@ void report_field(struct report *report, const char *name, const char *value, bo
 {
     if (report->json) {
         put_name(report, name);
-        if (quoted)
-            put_quoted(report, value);
-        else
-            report_put(report, value);
+        put_value(report, value, quoted);
         return;
     }
     if (report->length != report->key_length) {

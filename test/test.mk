@@ -91,7 +91,7 @@ $B/lint/%.c: %.c $B/%.c.o .clang-tidy
 build/host/lint/%.c: %.c $(HOST_HEADERS) .clang-tidy
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  TIDY $<")
-	$Q$(TIDY) --checks='-clang-analyzer-*,-misc-no-recursion,-readability-redundant-declaration' $< -- \
+	$Q$(TIDY) --checks='-clang-analyzer-*,-misc-no-recursion' $< -- \
 	  $(filter-out -fsanitize% -fno-sanitize%,$(HOST_CFLAGS)) 2>/dev/null
 	@touch $@
 
