@@ -205,9 +205,12 @@ bool controller_has_messages(void)
 
 void controller_interrupt(void)
 {
-    uint32_t token = gic != NULL ? gic->acknowledge() : GIC_LINES;
-    uint32_t number = gic != NULL ? token & gic->number_mask : token;
+    if (gic == NULL) {
+        interrupt_spurious("interrupt", GIC_LINES);
+        return;
+    }
 
+    uint32_t token = gic->acknowledge(), number = token & gic->number_mask;
     if (number >= GIC_LINES && number < GIC_FIRST_LPI) {
         interrupt_spurious("interrupt", number); /* the line has dropped meanwhile; nothing to end */
         return;

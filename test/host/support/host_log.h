@@ -6,8 +6,8 @@
 #include <stdbool.h>
 
 void host_log_clear(void);
-const char *host_log_text(void);         /* all lines since the last clear, "level who: sentence\n" each */
-bool host_log_has(const char *part);     /* does any line contain this? */
-unsigned host_log_count(enum log_level); /* lines of this level since the last clear */
+const char *host_log_text(void);               /* all lines since the last clear, "level who: sentence\n" each */
+bool host_log_has(const char *part);           /* does any line contain this? */
+unsigned host_log_count(enum log_level level); /* lines of this level since the last clear */
 
 #endif
