@@ -256,17 +256,6 @@ bool machine_add_context(struct machine *machine, uint32_t cpu, uint32_t number,
 
 /* ---- Devices ----------------------------------------------------------------------------------- */
 
-static struct machine_uart *append_uart(struct machine *machine)
-{
-    struct machine_uart *added = APPEND(machine, LIST_UARTS, machine->uarts, machine->uart_count);
-
-    if (added != NULL) {
-        added->kind = UART_UNKNOWN;
-        added->line = MACHINE_LINE_NONE;
-    }
-    return added;
-}
-
 struct machine_uart *machine_add_uart(struct machine *machine, enum address_space space, uint64_t address)
 {
     if (space != ADDRESS_NONE && !base_valid(machine, "UART", address))
@@ -276,8 +265,10 @@ struct machine_uart *machine_add_uart(struct machine *machine, enum address_spac
         if (!known->pci && known->registers.space == space && known->registers.address == address)
             return known;
     }
-    struct machine_uart *added = append_uart(machine);
+    struct machine_uart *added = APPEND(machine, LIST_UARTS, machine->uarts, machine->uart_count);
     if (added != NULL) {
+        added->kind = UART_UNKNOWN;
+        added->line = MACHINE_LINE_NONE;
         added->registers.space = space;
         added->registers.address = address;
     }
@@ -294,22 +285,6 @@ void machine_add_pc_uart(struct machine *machine)
     uart->registers.access_bytes = 1;
     uart->clock_hz = 1843200;
     uart->line = (struct machine_line){.line = 4, .trigger = TRIGGER_EDGE, .polarity = POLARITY_HIGH};
-}
-
-struct machine_uart *machine_add_uart_pci(struct machine *machine, uint16_t segment, uint16_t function)
-{
-    for (uint32_t i = 0; i < machine->uart_count; i++) {
-        struct machine_uart *known = &machine->uarts[i];
-        if (known->pci && known->pci_segment == segment && known->pci_function == function)
-            return known;
-    }
-    struct machine_uart *added = append_uart(machine);
-    if (added != NULL) {
-        added->pci = true;
-        added->pci_segment = segment;
-        added->pci_function = function;
-    }
-    return added;
 }
 
 struct machine_virtio_slot *machine_add_virtio_slot(struct machine *machine, uint64_t base, uint32_t size,

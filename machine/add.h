@@ -53,8 +53,6 @@ struct machine_uart *machine_add_uart(struct machine *machine, enum address_spac
 /* COM1 of a PC, where no table names a serial port: ports 0x3f8, IRQ 4. Whoever drives it looks whether it is
  * there. */
 void machine_add_pc_uart(struct machine *machine);
-/* SPCR and DBG2 can name a PCI function instead; function: bus << 8 | devfn. */
-struct machine_uart *machine_add_uart_pci(struct machine *machine, uint16_t segment, uint16_t function);
 
 /* By segment and bus range: a bridge whose buses overlap is the same one, and the first description's
  * buses and ECAM stay. `ecam` is the address of first_bus's configuration space, 0 for ports 0xCF8/0xCFC.
