@@ -36,7 +36,8 @@ struct dma_loan {
 
 enum { GRANULES = 64, GRANULE_SIZE = PAGE_SIZE / GRANULES, SHARED_LIMIT = PAGE_SIZE / 2 };
 
-/* A loan's number: its slot, how often the slot was used, and the epoch, so that nobody returns a predecessor's. */
+/* A loan's number: its slot, how often the slot was used, and the epoch's last byte: nobody returns what was lent to
+ * one of the 255 owners before. */
 enum {
     LOAN_SLOT_MASK = 0xfff,
     LOAN_GENERATION_SHIFT = 12,

@@ -6,9 +6,13 @@ AUTHORITY_SOURCES  = authority/rules.c authority/revoke.c authority/window.c aut
 AUTHORITY_CFLAGS  := -Itest/host/support/fake_arch
 AUTHORITY_LIBS    := -Wl,--wrap=calloc
 
-HOST_TESTS += rules authority
-rules_SOURCES     := authority/rules.c
-authority_SOURCES  = $(AUTHORITY_SOURCES)
-authority_CFLAGS  := $(AUTHORITY_CFLAGS)
-authority_LIBS    := $(AUTHORITY_LIBS)
-authority_DEPENDS := authority/manager.c
+HOST_TESTS += rules authority authority_dma authority_irq authority_manager
+rules_SOURCES := authority/rules.c
+
+define AUTHORITY_TEST
+$1_SOURCES  = $$(AUTHORITY_SOURCES)
+$1_CFLAGS  := $$(AUTHORITY_CFLAGS)
+$1_LIBS    := $$(AUTHORITY_LIBS)
+$1_DEPENDS := authority/manager.c
+endef
+$(foreach t,authority authority_dma authority_irq authority_manager,$(eval $(call AUTHORITY_TEST,$t)))

@@ -89,7 +89,8 @@ void *pages_allocate_aligned(unsigned order, unsigned alignment_order)
         slot++;
     if (slot == MAX_PAGES)
         return NULL;
-    live_pages[slot].memory = aligned_alloc(alignment, size);
+    if (posix_memalign((void **)&live_pages[slot].memory, alignment, size) != 0)
+        abort();
     live_pages[slot].order = order;
     memset(live_pages[slot].memory, 0, size);
     world.pages_live += 1u << order;
@@ -392,6 +393,11 @@ void cpu_interrupts_restore(uintptr_t saved)
 {
     world.interrupts_disabled--;
     assert_int_equal(saved, world.interrupts_disabled == 0);
+}
+
+void world_interrupts_are_disabled(void)
+{
+    assert_int_not_equal(world.interrupts_disabled, 0);
 }
 
 static void dispatch(uint32_t route)

@@ -98,6 +98,8 @@ unsigned world_wires(unsigned limit);
 /* The function sends vector `index`; false when it may not. */
 bool world_message(int function, unsigned index);
 void world_intx(int function, bool level);
+/* For on_access: it happens with interrupts disabled. */
+void world_interrupts_are_disabled(void);
 /* Memory of a client: whole pages, with these rights (enum mmu_access). `apart`: its pages are not neighbours. */
 void *world_client(unsigned pages, unsigned access, bool apart);
 
