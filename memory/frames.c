@@ -238,7 +238,8 @@ static uint64_t find_whole(uint64_t size, uint64_t limit)
     return 0;
 }
 
-/* A free block of at least this order whose first 2^order frames lie below the limit; 0: none. */
+/* A free block of at least this order whose first 2^order frames lie below the limit; 0: none. Calls itself at most
+ * once for each broken chain, which is mended first. NOLINTNEXTLINE(misc-no-recursion) */
 static uint64_t find(unsigned order, uint64_t limit, unsigned *found)
 {
     uint64_t size = PAGE_SIZE << order;

@@ -467,7 +467,7 @@ void memory_report(struct printer *printer)
           (unsigned long long)heap.peak_bytes);
     print(printer, "heap-misuse: %llu double frees, %llu overwritten blocks\n", (unsigned long long)heap.double_frees,
           (unsigned long long)heap.corrupted);
-    print(printer, "page-tables: %llu KiB beyond the boot tables\n", (unsigned long long)(table_pages * 4));
+    print(printer, "page-tables: %llu KiB beyond the boot tables\n", (unsigned long long)table_pages * 4);
     print(printer, "frame-map: %llu KiB\n", (unsigned long long)(frame_map_size / 1024));
     print(printer, "image: %llu KiB at 0x%llx\n", (unsigned long long)(image_size() / 1024),
           (unsigned long long)image_physical);

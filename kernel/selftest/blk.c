@@ -56,7 +56,7 @@ static void request_done(struct block_request *request)
 
 /* Adds a request over [memory, + blocks), cut into up to three segments. */
 static void batch_add(struct batch *batch, enum block_operation operation, uint64_t first, uint64_t blocks,
-                      uint8_t *memory)
+                      uint8_t *memory) /* NOLINT(readability-non-const-parameter): a read fills it */
 {
     unsigned index = batch->count++;
     struct memory_ref *segments = batch->segments[index];
@@ -245,6 +245,6 @@ void selftest_blk(struct selftest_result *result)
     if (disks == 0)
         selftest_is(result, SELFTEST_SKIP, "no disk");
     else
-        selftest_is(result, SELFTEST_PASS, "%u disks; pattern written, flushed and read back on %u; out of range refused",
-                    disks, written);
+        selftest_is(result, SELFTEST_PASS,
+                    "%u disks; pattern written, flushed and read back on %u; out of range refused", disks, written);
 }

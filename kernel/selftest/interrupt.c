@@ -28,8 +28,9 @@ static const char *wrong_masking(void)
         cpu_relax();
     bool came = flag;
     timer_cancel(&timer);
-    return early ? "an interrupt arrived while interrupts were disabled"
-                 : came ? NULL : "an interrupt that was pending did not arrive once interrupts were enabled";
+    return early  ? "an interrupt arrived while interrupts were disabled"
+           : came ? NULL
+                  : "an interrupt that was pending did not arrive once interrupts were enabled";
 }
 
 void selftest_interrupt(struct selftest_result *result)

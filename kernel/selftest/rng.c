@@ -109,12 +109,14 @@ void selftest_rng(struct selftest_result *result)
         }
     free(block);
     if (failed > 6 || device_failures > 3 * devices)
-        selftest_is(result, SELFTEST_FAIL, "%u of %u blocks of the generator and %u of %u of the devices are not random",
-                    failed, KERNEL_BLOCKS, device_failures, devices * DEVICE_BLOCKS);
+        selftest_is(result, SELFTEST_FAIL,
+                    "%u of %u blocks of the generator and %u of %u of the devices are not random", failed,
+                    KERNEL_BLOCKS, device_failures, devices * DEVICE_BLOCKS);
     else if (devices == 0)
         selftest_is(result, SELFTEST_SKIP, "no entropy device; %u of %u blocks of the generator failed FIPS 140-2",
                     failed, KERNEL_BLOCKS);
     else
-        selftest_is(result, SELFTEST_PASS, "%u of %u blocks of the generator and %u of %u of the device failed FIPS 140-2",
-                    failed, KERNEL_BLOCKS, device_failures, devices * DEVICE_BLOCKS);
+        selftest_is(result, SELFTEST_PASS,
+                    "%u of %u blocks of the generator and %u of %u of the device failed FIPS 140-2", failed,
+                    KERNEL_BLOCKS, device_failures, devices * DEVICE_BLOCKS);
 }

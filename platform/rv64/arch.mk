@@ -8,5 +8,5 @@ QEMU         := qemu-system-riscv64
 QEMU_MACHINE := -M virt,aia=aplic-imsic
 
 # Runs before the addresses in tables are true.
-CFLAGS_platform/rv64/early.c := -fno-jump-tables
+CFLAGS_platform/image.c      := -fno-jump-tables
 CFLAGS_platform/rv64/mmu.c   := -fno-jump-tables

@@ -17,31 +17,6 @@ static struct ns16550 port;
 static struct machine_uart uart;
 static void (*receiver)(uint8_t byte);
 
-/* ---- The chip's registers --------------------------------------------------------------------------- */
-
-static uint8_t read_register(const struct ns16550 *from, unsigned number)
-{
-    uintptr_t address = from->base + ((uintptr_t)number << from->shift);
-
-    if (from->width == 4)
-        return (uint8_t) * (volatile uint32_t *)address;
-    if (from->width == 2)
-        return (uint8_t) * (volatile uint16_t *)address;
-    return *(volatile uint8_t *)address;
-}
-
-static void write_register(const struct ns16550 *to, unsigned number, uint8_t value)
-{
-    uintptr_t address = to->base + ((uintptr_t)number << to->shift);
-
-    if (to->width == 4)
-        *(volatile uint32_t *)address = value;
-    else if (to->width == 2)
-        *(volatile uint16_t *)address = value;
-    else
-        *(volatile uint8_t *)address = value;
-}
-
 /* ---- Choosing --------------------------------------------------------------------------------------- */
 
 void serial_early_init(void)
@@ -65,8 +40,8 @@ static bool take(const struct machine_uart *candidate)
     }
 
     struct ns16550 found = {
-        .read = read_register,
-        .write = write_register,
+        .read = ns16550_memory_read,
+        .write = ns16550_memory_write,
         .base = (uintptr_t)vm_map_device(candidate->registers.address, (uint64_t)REGISTER_COUNT << shift),
         .shift = shift,
         .width = width,
