@@ -19,6 +19,8 @@
 #include <platform/interrupt.h>
 #include <platform/serial.h>
 
+enum { CONTROL_L = 'L' & 0x1f }; /* draws the line again */
+
 struct command {
     const char *name, *arguments, *summary;
     void (*run)(struct printer *out, const char *arguments);
@@ -57,8 +59,11 @@ static void give_up_line(struct line_editor *editor)
 
 static bool input_waiting(void *context)
 {
-    (void)context;
-    return received_head != received_tail;
+    bool *redraw = context;
+
+    if (redraw != NULL)
+        *redraw |= log_disturbed();
+    return received_head != received_tail || (redraw != NULL && *redraw);
 }
 
 static void run_help(struct printer *out, const char *arguments)
@@ -188,6 +193,7 @@ static void run_poweroff(struct printer *out, const char *arguments)
     kernel_power_off(false);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): without end on purpose */
 __attribute__((noinline)) static uintptr_t overflow_stack(volatile uintptr_t depth)
 {
     volatile uintptr_t room[64] = {depth};
@@ -246,8 +252,14 @@ _Noreturn void console_run(void)
     print(&console_printer, "This is vmos. `help` lists what it can tell.\n");
     line_start(&editor);
     for (;;) {
-        kernel_wait(input_waiting, NULL, listening ? DEADLINE_NEVER : clock_now() + 20 * NANOSECONDS_PER_MILLISECOND);
+        bool redraw = false;
+        log_at_prompt(true);
+        kernel_wait(input_waiting, &redraw,
+                    listening ? DEADLINE_NEVER : clock_now() + 20 * NANOSECONDS_PER_MILLISECOND);
+        log_at_prompt(false);
         serial_poll();
+        if (redraw)
+            line_byte(&editor, CONTROL_L);
         while (input_waiting(NULL)) {
             uint8_t byte = received[received_tail % sizeof received];
             received_tail = received_tail + 1;

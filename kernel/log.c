@@ -15,6 +15,8 @@ static char ring[RING_SIZE];
 static uint64_t written, flushed; /* bytes ever; flushed <= written */
 static char first_line[96];       /* said before there is a console, and relied on from outside: never lost */
 static enum log_level threshold = LOG_INFO;
+static bool prompt_stands;
+static volatile bool disturbed;
 
 static void console_write(struct printer *printer, const char *text, size_t length)
 {
@@ -23,6 +25,19 @@ static void console_write(struct printer *printer, const char *text, size_t leng
 }
 
 struct printer console_printer = {.write = console_write};
+
+void log_at_prompt(bool standing)
+{
+    prompt_stands = standing;
+}
+
+bool log_disturbed(void)
+{
+    bool was = disturbed;
+
+    disturbed = false;
+    return was;
+}
 
 void log_set_level(enum log_level level)
 {
@@ -65,6 +80,10 @@ static void append(const char *text, size_t length)
     for (size_t i = 0; i < length; i++)
         ring[(written + i) % RING_SIZE] = text[i];
     written += length;
+    if (prompt_stands) {
+        serial_write("\r\x1b[K", 4);
+        disturbed = true;
+    }
     log_flush();
     cpu_interrupts_restore(saved);
 }

@@ -20,6 +20,11 @@ void say_device(const char *name, const char *format, ...) __attribute__((format
 /* Sends what the console has not seen yet, once there is one. */
 void log_flush(void);
 
+/* Whether a prompt stands on the console's line: then a line of the log takes its place, and log_disturbed() tells
+ * once that the prompt is to be drawn again. */
+void log_at_prompt(bool standing);
+bool log_disturbed(void);
+
 /* The newest `lines` lines, oldest first; at most what the ring still holds. */
 void log_tail(struct printer *printer, unsigned lines);
 

@@ -46,7 +46,7 @@ _Noreturn void panic_at(const struct trap_frame *frame, const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     log_flush();
-    print(&console_printer, "panic: %s\n", text);
+    print(&console_printer, "\npanic: %s\n", text); /* whatever stands on the line */
     if (depth == 1) {
         if (frame != NULL)
             trap_report(frame, &console_printer);

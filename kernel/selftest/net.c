@@ -189,7 +189,8 @@ void selftest_net(struct selftest_result *result)
             continue;
         struct conversation talk = {.nic = device->nic, .identifier = (uint16_t)(0x7600 + interfaces++)};
         if (!device->nic->info.link_up) {
-            selftest_is(result, SELFTEST_FAIL, "%s: the link is down", device->name);
+            selftest_is(result, SELFTEST_FAIL, "%s: the link is down; in QEMU's monitor set_link brings it up",
+                        device->name);
             return;
         }
         talk.frame = malloc(ECHO_SIZE);
@@ -207,6 +208,7 @@ void selftest_net(struct selftest_result *result)
     if (interfaces == 0)
         selftest_is(result, SELFTEST_SKIP, "no network interface");
     else
-        selftest_is(result, SELFTEST_PASS, "%u interfaces: ARP and %u ICMP echoes each answered by the gateway, %llu us",
-                    interfaces, TRIES, (unsigned long long)((clock_now() - start) / NANOSECONDS_PER_MICROSECOND));
+        selftest_is(result, SELFTEST_PASS,
+                    "%u interfaces: ARP and %u ICMP echoes each answered by the gateway, %llu us", interfaces, TRIES,
+                    (unsigned long long)((clock_now() - start) / NANOSECONDS_PER_MICROSECOND));
 }

@@ -5,6 +5,7 @@ stopped by the process that started it, whatever happens to the test.
 """
 import re
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -97,6 +98,7 @@ class Guest:
             self.command += ["-initrd", str(initrd)]
         self.command += [str(part) for part in (*devices, *extra)]
         self.text = ""
+        self._monitor = None
         self._changed = threading.Condition()
         self._start = time.monotonic()
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -119,6 +121,8 @@ class Guest:
         self.stop()
 
     def stop(self):
+        if self._monitor is not None:
+            self._monitor.close()
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
@@ -129,6 +133,22 @@ class Guest:
     def send(self, text):
         self.process.stdin.write(text.encode("latin-1"))
         self.process.stdin.flush()
+
+    def monitor(self, command):
+        """For a Guest whose `extra` is ("-monitor", "unix:PATH,server=on,wait=off")."""
+        if self._monitor is None:
+            self._monitor = socket.socket(socket.AF_UNIX)
+            self._monitor.settimeout(20)
+            path = self.command[self.command.index("-monitor") + 1]
+            self._monitor.connect(path.removeprefix("unix:").split(",")[0])
+            self._monitor_prompt()
+        self._monitor.sendall(command.encode() + b"\n")
+        self._monitor_prompt()
+
+    def _monitor_prompt(self):
+        said = b""
+        while not said.endswith(b"\r\n(qemu) "):
+            said += self._monitor.recv(4096)
 
     def wait_for(self, pattern, timeout=60, start=0):
         """Waits until the serial text from `start` on matches; gives the match."""

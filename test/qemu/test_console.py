@@ -1,5 +1,6 @@
 """The prompt, typed at from outside as a person would: every command, editing, history, and mistakes."""
 import re
+import time
 
 import pytest
 
@@ -80,6 +81,24 @@ def test_flood(name, tmp_path):
         guest.send("\x03")
         guest.wait_for(r"\^C\r\nvmos> \Z", 60, match.end())
         assert "uptime" in guest.command_line("time")
+
+
+@pytest.mark.parametrize("name", ["q35", "gicv2", "plic"])
+def test_log_lines_at_the_prompt(name, tmp_path):
+    """A wire is pulled and plugged while somebody types: both are said, and the half-typed line is drawn again."""
+    with Guest(MACHINES[name], *net("pci-modern", options=",id=nic"), append="then=prompt",
+               extra=("-monitor", f"unix:{tmp_path}/monitor,server=on,wait=off")) as guest:
+        guest.wait_for(r"^vmos> $")
+        guest.send("tim")
+        guest.wait_for(r"^vmos> tim$")
+        guest.monitor("set_link nic off")
+        guest.wait_for(r"\x1b\[K\[ .*\] virtio-net0: the link is down\r\n\rvmos> tim\x1b\[K\Z")
+        assert "uptime" in guest.command_line("e")
+        assert "fail  virtio-net0: the link is down" in guest.command_line("selftest net")
+        time.sleep(1.1)  # a link that flaps is told of once a second
+        guest.monitor("set_link nic on")
+        guest.wait_for(r"virtio-net0: the link is up\r\n\rvmos> \x1b\[K\Z")
+        assert "1 passed, 0 failed" in guest.command_line("selftest net")
 
 
 @pytest.mark.parametrize("name", ["q35", "gicv3", "imsic"])
