@@ -286,7 +286,7 @@ static enum status lend(struct virtio_blk *blk, struct transfer *transfer, struc
             return STATUS_LIMIT;
         while ((status = lend_piece(blk, transfer, &piece, parts, count)) == STATUS_LIMIT &&
                piece.length >= 2 * SECTOR_SIZE)
-            piece.length = align_down(piece.length / 2, 4); /* fewer bytes need fewer parts */
+            piece.length /= 2; /* fewer bytes need fewer parts */
         if (status != STATUS_OK)
             break;
         *lent += piece.length;

@@ -327,6 +327,26 @@ static void test_splits(void **state)
     everywhere(splits, 1000);
 }
 
+/* Pages that lie apart go 16 at a time. */
+static void fills_transfers(struct disk_scene *scene)
+{
+    struct job *job = job_create(&scene->block->info, BLOCK_READ, 0, 2048);
+    uint8_t *memory = aligned_alloc(PAGE, 2048 * SECTOR);
+
+    job->segments[0].offset = (uintptr_t)memory;
+    assert_int_equal(disk_one(scene, job), STATUS_OK);
+    assert_memory_equal(memory, scene->disk->sectors, job->size);
+    assert_in_range(scene->disk->reads, 1, 16); /* one where memory lies together */
+    free(memory);
+    job_destroy(job);
+}
+
+static void test_fills_transfers(void **state)
+{
+    (void)state;
+    everywhere(fills_transfers, 0);
+}
+
 /* A client that submits from `done`, right requests and wrong ones. */
 static struct disk_scene *chain_scene;
 static unsigned chain_left;
@@ -452,7 +472,9 @@ static void stops(struct disk_scene *scene)
     for (unsigned i = 0; i < MANY; i++)
         jobs[i]->then = nag;
     home_run(scene->device, 200000, NULL, NULL);
+    driver_wait(scene->device, 0, clock_now() + 200000); /* completions that nobody has taken */
     home_stop(scene->device);
+    assert_null(home_failure(scene->device));
     expect_ended(jobs, STATUS_REVOKED, STATUS_OK);
     assert_int_equal(virtio_model_status(scene->disk->core), 0);
 }
@@ -649,13 +671,21 @@ static void test_read_only(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mix),           cmocka_unit_test(test_rings_once),
-        cmocka_unit_test(test_polls),         cmocka_unit_test(test_checks),
-        cmocka_unit_test(test_splits),        cmocka_unit_test(test_submits_from_done),
-        cmocka_unit_test(test_client_loops),  cmocka_unit_test(test_stops_in_flight),
-        cmocka_unit_test(test_stops_revoked), cmocka_unit_test(test_stops_stuck),
-        cmocka_unit_test(test_starts_again),  cmocka_unit_test(test_nothing_to_be_had),
-        cmocka_unit_test(test_description),   cmocka_unit_test(test_bare),
+        cmocka_unit_test(test_mix),
+        cmocka_unit_test(test_rings_once),
+        cmocka_unit_test(test_polls),
+        cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_fills_transfers),
+        cmocka_unit_test(test_submits_from_done),
+        cmocka_unit_test(test_client_loops),
+        cmocka_unit_test(test_stops_in_flight),
+        cmocka_unit_test(test_stops_revoked),
+        cmocka_unit_test(test_stops_stuck),
+        cmocka_unit_test(test_starts_again),
+        cmocka_unit_test(test_nothing_to_be_had),
+        cmocka_unit_test(test_description),
+        cmocka_unit_test(test_bare),
         cmocka_unit_test(test_read_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
