@@ -74,6 +74,7 @@ enum {
     QUEUE_SIZE = 32,
     SECTOR_SIZE = 512,
     MAX_DATA_PARTS = 16,
+    SMALLEST_PAGE = 4096, /* in which a client's memory may lie apart */
     ID_SIZE = 20,
     LARGEST_BLOCK = 65536,
     FIRST_ANSWER_SECONDS = 5,
@@ -285,8 +286,10 @@ static enum status lend(struct virtio_blk *blk, struct transfer *transfer, struc
         if (*count == blk->most_parts)
             return STATUS_LIMIT;
         while ((status = lend_piece(blk, transfer, &piece, parts, count)) == STATUS_LIMIT &&
-               piece.length >= 2 * SECTOR_SIZE)
-            piece.length /= 2; /* fewer bytes need fewer parts */
+               piece.length >= 2 * SECTOR_SIZE) { /* fewer bytes need fewer parts: one a page, or less */
+            uint64_t pages = (uint64_t)(blk->most_parts - *count) * SMALLEST_PAGE - piece.offset % SMALLEST_PAGE;
+            piece.length = piece.length > pages ? pages : piece.length / 2;
+        }
         if (status != STATUS_OK)
             break;
         *lent += piece.length;
