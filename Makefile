@@ -100,6 +100,9 @@ $B/kernel-$(ARCH).elf: $B/symbols.o
 $B/kernel-$(ARCH).efi: $B/kernel-$(ARCH).elf
 	$Qllvm-objcopy -O binary $< $@
 
+##   make             [ARCH=x64|arm64|rv64] builds build/ARCH/kernel-ARCH.elf and the initial ramdisk
+##   make kernels     builds for all three; make host: the host tests and vmos-inspect
+##   make clean       removes build/
 .PHONY: all run test test-host test-qemu test-long fuzz setup help clean host kernels lint FORCE
 all: $B/kernel-$(ARCH).elf $B/initrd.img $(ARCH_ALL)
 

@@ -149,6 +149,16 @@ static void discover_bridge(const struct machine *machine, uint16_t index)
     free(found);
 }
 
+/* "virtio block device", by device ID [virtio 1.2 §5]. */
+static const char *virtio_class_name(uint32_t number)
+{
+    static const char *const names[] = {[1] = "virtio network device", [2] = "virtio block device",
+                                        [3] = "virtio console",        [4] = "virtio entropy device",
+                                        [5] = "virtio balloon",        [8] = "virtio SCSI host"};
+
+    return number < sizeof names / sizeof names[0] && names[number] != NULL ? names[number] : "virtio device";
+}
+
 /* An empty slot has device ID 0 and is no device [virtio 1.2 §4.2.2]. */
 static void discover_slot(const struct machine_virtio_slot *slot)
 {
@@ -171,7 +181,7 @@ static void discover_slot(const struct machine_virtio_slot *slot)
     device->slot = slot;
     if (device->name[0] == '\0')
         snprintf(device->name, sizeof device->name, "virtio-mmio@%llx", (unsigned long long)slot->base);
-    announce(device->name, "virtio device %u at 0x%llx, %s (version %u), line %d%s", number,
+    announce(device->name, "%s (%u) at 0x%llx, %s (version %u), line %d%s", virtio_class_name(number), number,
              (unsigned long long)slot->base, version == 1 ? "legacy" : "modern", version, (int)slot->line.line,
              device->driver == NULL ? ", no driver" : "");
 }

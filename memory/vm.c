@@ -288,6 +288,8 @@ static void open_arena(const struct machine *machine, uint64_t metadata, uint64_
 {
     uint64_t least = metadata + tables * PAGE_SIZE, size = align_up(least, LARGE_PAGE);
 
+    if (metadata == 0)
+        panic("nothing tells what memory this machine has; the boot loader's tables are missing or cannot be read");
     arena.start = find_room(machine, size, LARGE_PAGE);
     if (arena.start == 0) {
         size = least;

@@ -40,9 +40,9 @@ list-host:
 setup:
 	$Qtools/setup
 
-PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider -n 2 --color=no
+PYTEST := $(PYTHON) -m pytest -q -rs -p no:cacheprovider -n 2 --color=no
 
-##   make test        all tests of all three architectures, about ten minutes; last line: N passed, N failed
+##   make test        all tests of all three architectures, about five minutes; last line: N passed, N failed
 test: setup
 	$Q$(MAKE) --no-print-directory kernels host
 	$Qrm -rf build/figures

@@ -31,7 +31,7 @@ static void names_and_drivers(void **state)
     assert_string_equal(at, "");
     assert_non_null(strstr(world.announced, "at 0000:00:01.0, MSI-X\n"));
     assert_non_null(strstr(world.announced, "at 0000:00:04.0, no driver\n"));
-    assert_non_null(strstr(world.announced, "virtio device 99 at 0xa000600, modern (version 2), line 43, no driver\n"));
+    assert_non_null(strstr(world.announced, "virtio device (99) at 0xa000600, modern (version 2), line 43, no driver\n"));
     assert_ptr_equal(device_find("virtio-blk2")->driver, &world_blk);
     assert_int_equal(device_identity(device_find("virtio-blk2"))->bus, DEVICE_BUS_VIRTIO_MMIO);
     assert_null(device_find("virtio-blk3"));
