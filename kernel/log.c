@@ -100,8 +100,11 @@ static void append_line(char text[LINE_SIZE], size_t length)
     append(text, length + 1);
 }
 
+/* `used` is what the beginning wanted; it got no more than there is. */
 static size_t add_text(char text[LINE_SIZE], size_t used, const char *format, va_list arguments)
 {
+    if (used >= LINE_SIZE)
+        return used;
     int length = vsnprintf(text + used, LINE_SIZE - used, format, arguments);
 
     return used + (size_t)(length > 0 ? length : 0);
@@ -149,9 +152,11 @@ void log_tail(struct printer *printer, unsigned lines)
     char line[LINE_SIZE];
     size_t length = 0;
 
-    for (unsigned seen = 0; from > oldest; from--)
-        if (ring[(from - 1) % RING_SIZE] == '\n' && from != written && ++seen == lines)
-            break;
+    for (uint64_t at = written; lines != 0 && at-- > oldest;)
+        if (at == 0 || (at > oldest && ring[(at - 1) % RING_SIZE] == '\n')) { /* a whole line begins here */
+            from = at;
+            lines--;
+        }
     for (uint64_t end = written; from < end; from++) {
         line[length++] = ring[from % RING_SIZE];
         if (line[length - 1] == '\n' || length == sizeof line) {

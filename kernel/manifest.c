@@ -72,12 +72,24 @@ static bool read_ramdisk(const void *image, size_t size)
     return true;
 }
 
+/* Whether all of it is memory: a bootloader's word for where the ramdisk is. */
+static bool is_memory(const char *image, uint64_t size)
+{
+    unsigned access;
+
+    for (uint64_t at = 0; at < size; at += PAGE_SIZE)
+        if (!vm_lookup(image + at, &access))
+            return false;
+    return vm_lookup(image + size - 1, &access);
+}
+
 void manifest_read(void)
 {
     const struct machine_region *given = &machine.initrd;
 
     if (given->size != 0) {
-        from_bootloader = read_ramdisk(physical_to_virtual(given->base), given->size);
+        const char *image = physical_to_virtual(given->base);
+        from_bootloader = is_memory(image, given->size) && read_ramdisk(image, given->size);
         if (from_bootloader)
             return;
         log_warn("manifest",

@@ -42,14 +42,13 @@ void random_add(const void *entropy, size_t size)
 
 void random_bytes(void *to, size_t size)
 {
-    uint8_t *out = to, working[KEY_SIZE];
+    uint8_t *out = to, working[KEY_SIZE], block[BLOCK_SIZE];
     uintptr_t saved = cpu_interrupts_disable();
 
     memcpy(working, key, KEY_SIZE);
     rekey();
     cpu_interrupts_restore(saved);
     for (uint32_t counter = 1; size != 0; counter++) {
-        uint8_t block[BLOCK_SIZE];
         size_t part = size < BLOCK_SIZE ? size : BLOCK_SIZE;
         chacha20_block(working, counter, nonce, block);
         memcpy(out, block, part);
@@ -57,6 +56,7 @@ void random_bytes(void *to, size_t size)
         size -= part;
     }
     memset(working, 0, sizeof working);
+    memset(block, 0, sizeof block);
 }
 
 bool random_is_seeded(void)
@@ -87,6 +87,8 @@ void random_take_entropy(void)
             continue;
         size_t got = device->entropy->ops->read(device->entropy->driver, bytes, sizeof bytes,
                                                 clock_now() + NANOSECONDS_PER_SECOND);
+        if (got > sizeof bytes)
+            got = 0; /* a driver that claims more than it was given room for has no word to be taken at */
         random_add(bytes, got);
         entropy_bytes += got;
         memset(bytes, 0, sizeof bytes);

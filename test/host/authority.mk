@@ -16,3 +16,7 @@ $1_LIBS    := $$(AUTHORITY_LIBS)
 $1_DEPENDS := authority/manager.c
 endef
 $(foreach t,authority authority_dma authority_irq authority_manager,$(eval $(call AUTHORITY_TEST,$t)))
+
+FUZZ_TARGETS += authority
+fuzz_authority_SOURCES = $(AUTHORITY_SOURCES)
+fuzz_authority_CFLAGS := $(AUTHORITY_CFLAGS) $(AUTHORITY_LIBS) -lcmocka

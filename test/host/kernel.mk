@@ -1,3 +1,19 @@
-# Tests of what the kernel adds to the rooms below it.
-HOST_TESTS += line
-line_SOURCES := lib/line.c lib/text.c
+# Tests of what the kernel adds to the rooms below it. Those of manifest, log and random include the file that they
+# test, for what it keeps to itself.
+HOST_TESTS += line options manifest log random selftest
+line_SOURCES     := lib/line.c lib/text.c
+options_SOURCES  := kernel/options.c lib/text.c
+manifest_SOURCES := lib/cpio.c lib/text.c
+manifest_CFLAGS  := -Itest/host/support/fake_arch
+manifest_DEPENDS := kernel/manifest.c kernel/kernel.h
+log_DEPENDS      := kernel/log.c kernel/log.h
+random_SOURCES   := lib/chacha20.c
+random_CFLAGS    := -Itest/host/support/fake_arch
+random_DEPENDS   := kernel/random.c kernel/random.h
+selftest_SOURCES := kernel/selftest.c kernel/wait.c
+selftest_CFLAGS  := -Itest/host/support/fake_arch
+
+FUZZ_TARGETS += options manifest
+fuzz_options_SOURCES  := kernel/options.c lib/text.c
+fuzz_manifest_SOURCES := lib/cpio.c lib/text.c
+fuzz_manifest_CFLAGS  := -Itest/host/support/fake_arch

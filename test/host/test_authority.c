@@ -470,10 +470,10 @@ static void no_place(void **state)
     bar->cpu_address = UINT64_C(0x4000000000);
     assert_int_equal(device_window_open(device, 4, &window), STATUS_UNSUPPORTED);
     assert_null(window.device);
+    bar->cpu_address = good;
     bar->assigned = false;
     assert_int_equal(device_window_open(device, 4, &window), STATUS_UNSUPPORTED);
     bar->assigned = true;
-    bar->cpu_address = good;
     world.fail_calloc = 1;
     assert_int_equal(device_window_open(device, 4, &window), STATUS_NO_MEMORY);
     assert_int_equal(device_window_open(device, 4, &window), STATUS_OK);

@@ -664,10 +664,6 @@ struct device *world_claimed(const char *name)
 
 /* ---- Begin and end ---------------------------------------------------------------------------------------- */
 
-/* What a quarantined device keeps is kept: the tests' devices live until the program ends. */
-static struct device *graveyard[4096];
-static unsigned buried;
-
 int world_begin(void **state)
 {
     (void)state;
@@ -683,7 +679,7 @@ int world_begin(void **state)
     };
     pci_model_init(&world.pci);
     add_region(WORLD_SLOTS, PAGE_SIZE);
-    add_region(0x10000000, 0x100000);
+    add_region(0x10000000, 0x40000);
     memset(port_bytes, 0, sizeof port_bytes);
     devices = NULL;
     devices_end = &devices;
@@ -692,17 +688,30 @@ int world_begin(void **state)
     return 0;
 }
 
+static void free_device(struct device *device, const struct pci_access **access)
+{
+    if (device->ownership.state == DEVICE_QUARANTINED)
+        device_dma_end(device, true); /* even this machine has an end */
+    for (unsigned i = 0; i < DEVICE_MAX_WINDOWS; i++)
+        free(device->windows[i]);
+    *access = device->function != NULL ? device->access : *access;
+    free((void *)(uintptr_t)device->configuration);
+    free(device->function);
+    free(device);
+}
+
 int world_end(void **state)
 {
-    bool quarantine = false;
+    const struct pci_access *access = NULL;
 
     (void)state;
-    for (struct device *device = devices; device != NULL; device = device->next) {
+    for (struct device *device = devices, *next; device != NULL; device = next) {
+        next = device->next;
         device_revoke(device, "the test ends");
-        quarantine |= device->ownership.state == DEVICE_QUARANTINED;
-        graveyard[buried++ % 4096] = device;
+        free_device(device, &access);
     }
-    assert_true(quarantine || world.pages_live == 0);
+    free((void *)(uintptr_t)access);
+    assert_int_equal(world.pages_live, 0);
     assert_int_equal(world.dirty_frees, 0);
     assert_int_equal(world.timers, 0);
     assert_int_equal(world.interrupts_disabled, 0);
@@ -714,7 +723,6 @@ int world_end(void **state)
     for (unsigned i = 0; i < region_count; i++)
         free(regions[i].bytes);
     client_count = region_count = 0;
-    memset(live_pages, 0, sizeof live_pages);
     pci_model_free(&world.pci);
     free(world.machine);
     return 0;

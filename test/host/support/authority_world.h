@@ -53,8 +53,8 @@ struct world {
 
 extern struct world world;
 
-/* cmocka's setup and teardown. The teardown ends every ownership, and then nothing may be held, armed or attached but
- * by devices in quarantine, and nothing may have come back unscrubbed. */
+/* cmocka's setup and teardown. The teardown ends every ownership, and then nothing may be held, armed or attached,
+ * and nothing may have come back unscrubbed. */
 int world_begin(void **state);
 int world_end(void **state);
 
