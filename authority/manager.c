@@ -152,9 +152,9 @@ static void discover_bridge(const struct machine *machine, uint16_t index)
 /* "virtio block device", by device ID [virtio 1.2 §5]. */
 static const char *virtio_class_name(uint32_t number)
 {
-    static const char *const names[] = {[1] = "virtio network device", [2] = "virtio block device",
-                                        [3] = "virtio console",        [4] = "virtio entropy device",
-                                        [5] = "virtio balloon",        [8] = "virtio SCSI host"};
+    static const char *const names[] = {
+        [1] = "virtio network device", [2] = "virtio block device", [3] = "virtio console",
+        [4] = "virtio entropy device", [5] = "virtio balloon",      [8] = "virtio SCSI host"};
 
     return number < sizeof names / sizeof names[0] && names[number] != NULL ? names[number] : "virtio device";
 }
