@@ -127,8 +127,7 @@ static enum status allocate(struct device *device, size_t size, size_t alignment
         return STATUS_INVALID;
     if (shared)
         for (block = device->ledger.blocks; block != NULL; block = block->next)
-            if (block->order == 0 && block->purpose == purpose &&
-                (first = find_run(block, count, alignment)) != GRANULES)
+            if (block->purpose == purpose && (first = find_run(block, count, alignment)) != GRANULES)
                 break;
     if (block == NULL) {
         status = block_create(device, order_for(size), order_for(alignment), purpose, &block);

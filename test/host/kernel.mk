@@ -17,3 +17,14 @@ FUZZ_TARGETS += options manifest
 fuzz_options_SOURCES  := kernel/options.c lib/text.c
 fuzz_manifest_SOURCES := lib/cpio.c lib/text.c
 fuzz_manifest_CFLAGS  := -Itest/host/support/fake_arch
+
+# Names of addresses: the table of a small object, made as that of the kernel is.
+HOST_TESTS += symbols
+symbols_SOURCES := lib/text.c build/host/symbols_table.S
+symbols_CFLAGS  := -Itest/host/support/fake_arch -Wno-unused-command-line-argument
+symbols_LIBS    := -Wl,-z,noexecstack
+symbols_DEPENDS := kernel/symbols.c kernel/symbols.h
+build/host/symbols_table.S: test/host/support/symbols_subject.S tools/make-symbols
+	@mkdir -p $(@D)
+	$Q$(CC) -c $< -o build/host/symbols_subject.o
+	$Qtools/make-symbols build/host/symbols_subject.o > $@

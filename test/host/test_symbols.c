@@ -1,0 +1,120 @@
+/* test_symbols.c: names for addresses, from a table that tools/make-symbols made, beside what llvm-nm says. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <platform/boot.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An image that is nowhere: only its addresses count. */
+enum { IMAGE = 0x10000000 };
+static char *const fake_start = (char *)IMAGE;
+static char *fake_text_end = (char *)IMAGE + 0x8000;
+#define image_start fake_start
+#define text_start  (fake_start + 4)
+#define text_end    fake_text_end
+#include <kernel/symbols.c>
+
+enum { MOST = 64, OFFSET_END = 0x8000 };
+
+static struct {
+    uintptr_t offset;
+    char name[128];
+} expected[MOST];
+static unsigned count;
+
+static int by_offset(const void *a, const void *b)
+{
+    const uintptr_t *x = a, *y = b;
+
+    return *x < *y ? -1 : *x > *y;
+}
+
+static int read_expected(void **state)
+{
+    FILE *pipe = popen("llvm-nm --defined-only build/host/symbols_subject.o", "r");
+    unsigned long long address, base = 0;
+    char kind, name[128];
+
+    (void)state;
+    assert_non_null(pipe);
+    while (fscanf(pipe, "%llx %c %127s", &address, &kind, name) == 3) {
+        if (strcmp(name, "image_start") == 0)
+            base = address;
+        if ((kind != 't' && kind != 'T') || count == MOST)
+            continue;
+        expected[count].offset = address;
+        strcpy(expected[count++].name, name);
+    }
+    assert_int_equal(pclose(pipe), 0);
+    for (unsigned i = 0; i < count; i++)
+        expected[i].offset -= base;
+    qsort(expected, count, sizeof expected[0], by_offset);
+    assert_true(count > 10);
+    return 0;
+}
+
+/* Whether the name is one that the address at `offset` may be called by. */
+static bool is_right(uintptr_t offset, const char *name, size_t inside)
+{
+    bool right = false;
+
+    for (unsigned i = 0; i < count; i++) {
+        if (expected[i].offset > offset)
+            break;
+        if (i == 0 || expected[i].offset != expected[i - 1].offset)
+            right = false; /* what begins later is nearer */
+        right |= strncmp(expected[i].name, name, SYMBOL_NAME_SIZE - 1) == 0 && strlen(name) < SYMBOL_NAME_SIZE &&
+                 inside == offset - expected[i].offset;
+    }
+    return right;
+}
+
+static void every_address(void **state)
+{
+    unsigned named = 0;
+
+    (void)state;
+    for (uintptr_t offset = 0; offset < OFFSET_END + 16; offset++) {
+        char name[SYMBOL_NAME_SIZE];
+        size_t inside = SIZE_MAX;
+        memset(name, 0x7f, sizeof name);
+        bool found = symbol_find(IMAGE + offset, name, &inside);
+        assert_int_equal(found, offset >= 4 && offset < OFFSET_END && offset >= expected[0].offset);
+        if (!found)
+            continue;
+        named++;
+        if (!is_right(offset, name, inside))
+            fail_msg("%zx is called %s+%zx", (size_t)offset, name, inside);
+    }
+    assert_true(named > 4000);
+}
+
+static void elsewhere(void **state)
+{
+    static const uintptr_t addresses[] = {0, 1, IMAGE - 1, IMAGE + OFFSET_END, UINTPTR_MAX};
+    char name[SYMBOL_NAME_SIZE];
+    size_t inside;
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof addresses / sizeof addresses[0]; i++)
+        assert_false(symbol_find(addresses[i], name, &inside));
+    fake_text_end = fake_start; /* no code at all */
+    assert_false(symbol_find(IMAGE + 100, name, &inside));
+    fake_text_end = fake_start + OFFSET_END;
+    assert_int_equal(symbol_find(IMAGE + 100, name, &inside), true);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_address),
+        cmocka_unit_test(elsewhere),
+    };
+
+    return cmocka_run_group_tests(tests, read_expected, NULL);
+}
