@@ -220,7 +220,6 @@ void device_interrupts_end(struct device *device)
     if (device->function != NULL)
         msix_disable(&device->msix);
     timer_cancel(&device->poll);
-    __atomic_store_n(&device->events, 0, __ATOMIC_RELEASE);
     free(device->interrupts);
     device->interrupts = NULL;
     device->interrupt_count = 0;

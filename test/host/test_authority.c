@@ -241,6 +241,9 @@ static void order_of_the_end(void **state)
     assert_int_equal(world.dirty_frees, 0);
     assert_int_equal(device->events, 0);
     assert_int_equal(device->ownership.state, DEVICE_FREE);
+    const struct pci_model_function *model = pci_model_at(&world.pci, function);
+    assert_false(pci_model_get(model, device->function->msix.capability + 2u, 2) & PCI_MSIX_CONTROL_ENABLE);
+    assert_true(pci_model_get(model, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE);
     assert_int_equal(world_register(device->function->bars[4].cpu_address)[WORLD_COMMON_STATUS], 0);
     assert_false(world_message(function, 0));
 }

@@ -120,6 +120,20 @@ static void sharing(void **state)
     assert_int_equal(net->ledger.owned_bytes, 4096);
 }
 
+/* In a page that is partly used, too, each has the alignment that was asked for. */
+static void aligned_in_shared_pages(void **state)
+{
+    struct dma_memory memory[11];
+    size_t alignment = 1;
+
+    (void)state;
+    for (unsigned i = 0; i < 11; i++, alignment *= 2) {
+        assert_int_equal(dma_allocate(blk, 64, alignment, &memory[i]), STATUS_OK);
+        assert_int_equal(memory[i].address % alignment, 0);
+    }
+    assert_int_equal(blk->ledger.owned_bytes, 4096);
+}
+
 /* Only where an allocation begins can it be given back, once, and only by whom it belongs to. */
 static void wrong_frees(void **state)
 {
@@ -335,19 +349,22 @@ static void doorbells(void **state)
     assert_string_equal(world.trace, "write32:a000054=10005 ");
 }
 
-/* A queue of this epoch with a doorbell of the one before. */
+/* A queue of this epoch with a doorbell of the one before, and the other way round. */
 static void old_doorbell(void **state)
 {
     struct queue_layout layout = {.submission_size = 64, .completion_size = 64, .alignment = 64};
-    struct register_window old;
-    struct device_queue queue;
+    struct register_window old, window;
+    struct device_queue queue, old_queue;
 
     (void)state;
     assert_int_equal(device_window_open(blk, 0, &old), STATUS_OK);
+    assert_int_equal(queue_create(blk, &layout, &old_queue), STATUS_OK);
     device_revoke(blk, "a test");
     assert_int_equal(device_claim(blk), STATUS_OK);
+    assert_int_equal(device_window_open(blk, 0, &window), STATUS_OK);
     assert_int_equal(queue_create(blk, &layout, &queue), STATUS_OK);
     assert_int_equal(queue_set_doorbell(&queue, &old, 0x50, 4), STATUS_REVOKED);
+    assert_int_equal(queue_set_doorbell(&old_queue, &window, 0x50, 4), STATUS_REVOKED);
     queue.doorbell = old;
     queue.doorbell_offset = 0x50;
     queue.doorbell_width = 4;
@@ -510,6 +527,7 @@ int main(void)
         TEST(sizes_and_alignments),
         TEST(impossible),
         TEST(sharing),
+        TEST(aligned_in_shared_pages),
         TEST(wrong_frees),
         TEST(budget),
         TEST(no_memory),

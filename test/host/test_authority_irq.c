@@ -193,6 +193,27 @@ static void shared_wire(void **state)
     assert_int_equal(take(devices[2]), 1);
 }
 
+/* An acknowledgement of what is not pending, or is closed while it was, changes nothing at the device. */
+static void idle_acknowledge(void **state)
+{
+    int index = add_function(0);
+
+    (void)state;
+    world_discover(world_drivers, 3);
+    struct device *device = world_claimed("virtio-blk0");
+    struct interrupt interrupt = open_one(device, 0, INTERRUPT_LINE), copy = interrupt;
+    world_trace_clear();
+    interrupt_acknowledge(&interrupt);
+    assert_string_equal(world.trace, "");
+    world_intx(index, true);
+    assert_int_equal(world_wires(10), 1);
+    interrupt_close(&interrupt);
+    world_trace_clear();
+    interrupt_acknowledge(&copy);
+    assert_string_equal(world.trace, "");
+    assert_int_equal(world_wires(10), 0);
+}
+
 /* A function without the switch (PCI 2.2): the wire is masked at the controller until it is acknowledged. */
 static void no_switch(void **state)
 {
@@ -376,17 +397,9 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
-        TEST(messages),
-        TEST(forged_handles),
-        TEST(no_messages),
-        TEST(messages_get_lost),
-        TEST(shared_wire),
-        TEST(no_switch),
-        TEST(stuck_switch),
-        TEST(slot_wire),
-        TEST(acknowledge_is_whole),
-        TEST(polled),
-        TEST(no_route_for_the_function),
+        TEST(messages),    TEST(forged_handles),       TEST(no_messages), TEST(messages_get_lost),
+        TEST(shared_wire), TEST(idle_acknowledge),     TEST(no_switch),   TEST(stuck_switch),
+        TEST(slot_wire),   TEST(acknowledge_is_whole), TEST(polled),      TEST(no_route_for_the_function),
         TEST(waits),
     };
 

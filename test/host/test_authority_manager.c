@@ -31,7 +31,8 @@ static void names_and_drivers(void **state)
     assert_string_equal(at, "");
     assert_non_null(strstr(world.announced, "at 0000:00:01.0, MSI-X\n"));
     assert_non_null(strstr(world.announced, "at 0000:00:04.0, no driver\n"));
-    assert_non_null(strstr(world.announced, "virtio device (99) at 0xa000600, modern (version 2), line 43, no driver\n"));
+    assert_non_null(
+        strstr(world.announced, "virtio device (99) at 0xa000600, modern (version 2), line 43, no driver\n"));
     assert_ptr_equal(device_find("virtio-blk2")->driver, &world_blk);
     assert_int_equal(device_identity(device_find("virtio-blk2"))->bus, DEVICE_BUS_VIRTIO_MMIO);
     assert_null(device_find("virtio-blk3"));
@@ -47,6 +48,7 @@ static void crooked_slots(void **state)
         world_slot(2);
     world.machine->virtio_slots[0].size = 0xff;
     world.machine->virtio_slots[1].base += 2;
+    memmove(world_register(WORLD_SLOTS + WORLD_SLOT_SIZE + 2), world_register(WORLD_SLOTS + WORLD_SLOT_SIZE), 16);
     world_register(WORLD_SLOTS + 2 * WORLD_SLOT_SIZE)[0] = 'x';
     world.machine->virtio_slots[3].base = 0x1000; /* RAM: no registers */
     world_discover(world_drivers, 3);
@@ -104,6 +106,8 @@ static void capabilities(void **state)
     assert_int_equal(copy[0], PCI_CAPABILITY_VENDOR);
     assert_int_equal(copy[4], 4);
     assert_int_equal(copy[16], 0xee);
+    assert_int_equal(device_capability(device, PCI_CAPABILITY_VENDOR, 0, copy, sizeof copy), 16);
+    assert_int_equal(copy[16], 0xee); /* the next one begins there */
     size_t length = device_capability(device, PCI_CAPABILITY_VENDOR, 1, copy, sizeof copy);
     assert_in_range(length, 20, 256 - second);
     assert_int_equal(copy[4], 0x44);
