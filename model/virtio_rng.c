@@ -16,6 +16,11 @@ static uint32_t handle(struct virtio_model *model, void *context, const struct v
 
     if (request->readable != 0 || size == 0)
         model_complain(model, "a request with %u readable and %u writable bytes", request->readable, size);
+    for (uint32_t i = 0; i < request->parts[0].length; i++) {
+        uint8_t old = 0;
+        if (home_dma_read(model->device, request->parts[0].address + i, &old, 1) && old != 0)
+            model_complain(model, "the buffer still holds what was given before");
+    }
     rng->answers++;
     if (evil == (enum virtio_model_evil)E24_LENGTH_0_OFTEN && rng->answers % 4 != 0)
         return 0;

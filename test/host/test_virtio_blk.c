@@ -212,6 +212,29 @@ static void test_rings_once(void **state)
     everywhere(rings_once, 100000);
 }
 
+/* Nothing waits for the look that comes now and then: neither what the device has done, nor what needs no device. */
+static void is_prompt(struct disk_scene *scene)
+{
+    struct job *job = job_create(&scene->block->info, BLOCK_READ, 0, 1);
+
+    for (unsigned i = 1; i <= 60; i++) {
+        job->done = 0;
+        job->request.first_block = i % 4 == 3 ? UINT64_MAX : i;
+        assert_int_equal(disk_submit(scene, &job, 1), 1);
+        for (unsigned k = 0; k < 5 && job->done == 0; k++)
+            home_run(scene->device, MILLISECOND, NULL, NULL);
+        assert_int_equal(job_done_count, i);
+        assert_int_equal(job->request.status, i % 4 == 3 ? STATUS_OUT_OF_RANGE : STATUS_OK);
+    }
+    job_destroy(job);
+}
+
+static void test_is_prompt(void **state)
+{
+    (void)state;
+    everywhere(is_prompt, 100000);
+}
+
 /* A poll finds completions without an interrupt. */
 static void polls(struct disk_scene *scene)
 {
@@ -673,6 +696,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mix),
         cmocka_unit_test(test_rings_once),
+        cmocka_unit_test(test_is_prompt),
         cmocka_unit_test(test_polls),
         cmocka_unit_test(test_checks),
         cmocka_unit_test(test_splits),

@@ -436,6 +436,35 @@ static void test_refuses_checksum(void **state)
     }
 }
 
+/* Each frame that arrives when all was taken, and each that was sent, is told of by an interrupt. */
+static void interrupts(struct nic_scene *scene)
+{
+    uint8_t bytes[64] = {0};
+    struct nic_transmit frame = {.frame = {.offset = (uintptr_t)bytes, .length = sizeof bytes}, .cookie = 1};
+    struct nic_receive received;
+    uint64_t cookie;
+
+    for (unsigned i = 0; i < 40; i++) {
+        uint64_t before = virtio_model_interrupts(scene->net->core);
+        assert_true(virtio_net_arrive(scene->net, bytes, sizeof bytes, NULL));
+        assert_int_equal(virtio_model_interrupts(scene->net->core), before + 1);
+        home_run(scene->device, MILLISECOND, NULL, NULL);
+        assert_int_equal(nic_receive(scene, &received, 1), 1);
+        nic_release(scene, &received, 1);
+        assert_int_equal(nic_receive(scene, &received, 1), 0);
+        assert_int_equal(nic_transmit(scene, &frame, 1), 1);
+        home_run(scene->device, MILLISECOND, NULL, NULL);
+        assert_int_equal(virtio_model_interrupts(scene->net->core), before + 2);
+        assert_int_equal(nic_reap(scene, &cookie, 1), 1);
+    }
+}
+
+static void test_interrupts(void **state)
+{
+    (void)state;
+    nic_everywhere(interrupts, 1500, 0);
+}
+
 /* ---- What the interface says of itself ------------------------------------------------------------------------------
  */
 
@@ -576,6 +605,7 @@ int main(void)
         cmocka_unit_test(test_pushes_back),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_refuses_checksum),
+        cmocka_unit_test(test_interrupts),
         cmocka_unit_test(test_descriptions),
         cmocka_unit_test(test_follows_link),
         cmocka_unit_test(test_no_status),

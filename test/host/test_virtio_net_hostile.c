@@ -51,6 +51,22 @@ static void swallows(struct nic_scene *scene)
     nic_works(scene);
 }
 
+/* A frame of no buffers at all takes none but its own with it. */
+static void drops_only_it(struct nic_scene *scene)
+{
+    static uint8_t bytes[100];
+    struct nic_receive frames[2];
+
+    assert_true(virtio_net_arrive(scene->net, bytes, sizeof bytes, NULL));
+    virtio_model_misbehave(scene->net->core, VIRTIO_EVIL_NONE);
+    nic_fill(bytes, sizeof bytes);
+    assert_true(virtio_net_arrive(scene->net, bytes, sizeof bytes, NULL));
+    assert_int_equal(nic_receive(scene, frames, 2), 1);
+    assert_memory_equal(frames[0].frame, bytes, sizeof bytes);
+    nic_release(scene, frames, 1);
+    nic_works(scene);
+}
+
 /* Each says that the next is its end: that cannot be told from a frame of two buffers, but stays within both. */
 static void takes_pairs(struct nic_scene *scene)
 {
@@ -197,6 +213,7 @@ static const struct row rows[] = {
     {"E05", E05_LENGTH_0, ALL, JOIN, drops, "delivered a malformed frame (0 bytes), dropped; more are only counted"},
     {"E04", E04_LENGTH_BEYOND, MODERN, 0, drops, "claims to have written 3048 bytes where 2048 were posted"},
     {"E15", E15_BUFFERS_0, ALL, JOIN, drops, MALFORMED},
+    {"E15", E15_BUFFERS_0, ALL, JOIN, drops_only_it, MALFORMED},
     {"E15", E15_BUFFERS_0, ALL, 0, nic_works, NULL}, /* the field means nothing */
     {"E15", E15_BUFFERS_65535, ALL, JOIN, drops, MALFORMED},
     {"E15", E15_BUFFERS_65535, ALL, 0, nic_works, NULL},
@@ -248,6 +265,28 @@ static void test_rows(void **state)
     print_message("%zu rows, played %u times\n", sizeof rows / sizeof rows[0], played);
     for (unsigned i = 0; i < sizeof absent / sizeof absent[0]; i++)
         print_message("%s: %s\n", absent[i].id, absent[i].why);
+}
+
+/* Several buffers that each are short enough, and together too long. */
+static void too_long_together(struct nic_scene *scene)
+{
+    static uint8_t bytes[20000];
+    struct nic_receive frame;
+
+    if (!nic_joins(scene))
+        return;
+    for (uint32_t length = 9019; length <= sizeof bytes; length += 313) {
+        assert_true(virtio_net_arrive(scene->net, bytes, length, NULL));
+        assert_int_equal(nic_receive(scene, &frame, 1), 0);
+        nic_expect_all_returned(scene);
+    }
+    nic_arrives(scene, 9018, NULL, bytes, false, bytes);
+}
+
+static void test_too_long_together(void **state)
+{
+    (void)state;
+    nic_everywhere(too_long_together, 9000, 0);
 }
 
 /* Rings smaller than all our buffers are filled as far as they go; too small for a frame: not used. */
@@ -312,6 +351,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_too_long_together),
         cmocka_unit_test(test_small_rings),
         cmocka_unit_test(test_nothing_to_be_had),
     };
