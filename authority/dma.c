@@ -99,15 +99,15 @@ static uint64_t bits(unsigned first, unsigned count)
     return UINT64_MAX >> (GRANULES - count) << first;
 }
 
-/* The first free run of `count` granules whose offset has the alignment, or GRANULES. */
-static unsigned find_run(const struct dma_block *block, unsigned count, size_t alignment)
+/* The first free run of `count` granules whose offset has the alignment. */
+static bool find_run(const struct dma_block *block, unsigned count, size_t alignment, unsigned *first)
 {
     unsigned step = alignment <= GRANULE_SIZE ? 1 : (unsigned)(alignment / GRANULE_SIZE);
 
-    for (unsigned first = 0; first + count <= GRANULES; first += step)
-        if ((block->used & bits(first, count)) == 0)
-            return first;
-    return GRANULES;
+    for (*first = 0; *first + count <= GRANULES; *first += step)
+        if ((block->used & bits(*first, count)) == 0)
+            return true;
+    return false;
 }
 
 /* ---- Allocations ------------------------------------------------------------------------------------- */
@@ -117,7 +117,7 @@ static enum status allocate(struct device *device, size_t size, size_t alignment
 {
     enum status status = authority_check_owner(device);
     bool shared = size <= SHARED_LIMIT && alignment <= SHARED_LIMIT;
-    unsigned count = shared ? (unsigned)((size + GRANULE_SIZE - 1) / GRANULE_SIZE) : GRANULES, first = GRANULES;
+    unsigned count = shared ? (unsigned)((size + GRANULE_SIZE - 1) / GRANULE_SIZE) : GRANULES, first = 0;
     struct dma_block *block = NULL;
 
     *out = (struct dma_memory){0};
@@ -127,7 +127,7 @@ static enum status allocate(struct device *device, size_t size, size_t alignment
         return STATUS_INVALID;
     if (shared)
         for (block = device->ledger.blocks; block != NULL; block = block->next)
-            if (block->purpose == purpose && (first = find_run(block, count, alignment)) != GRANULES)
+            if (block->purpose == purpose && find_run(block, count, alignment, &first))
                 break;
     if (block == NULL) {
         status = block_create(device, order_for(size), order_for(alignment), purpose, &block);

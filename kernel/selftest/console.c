@@ -23,7 +23,7 @@ void selftest_console(struct selftest_result *result)
     log_set_level(LOG_ERROR);
     log_warn("console", "this must not appear");
     log_set_level(options.level);
-    if (log_contains("this must not " "appear")) {
+    if (log_contains("this must not appear")) {
         selftest_is(result, SELFTEST_FAIL, "a line below the chosen level was kept");
         return;
     }
