@@ -52,7 +52,8 @@ struct block_ops {
     /*
      * Takes requests[0..count) in order and rings once. A request that is wrong (out of range, a write
      * to a read-only disk, segments that do not add up) is taken too and completes with its error.
-     * Returns how many were taken: fewer only when the driver cannot hold more; the rest are untouched.
+     * Returns how many were taken: fewer only when the driver cannot hold more, none while it stops; the rest
+     * are untouched.
      */
     unsigned (*submit)(void *driver, struct block_request *const requests[], unsigned count);
     /* Looks for completions now, without an interrupt. */
