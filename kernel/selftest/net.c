@@ -163,7 +163,7 @@ static bool exchange(struct conversation *talk, size_t size, unsigned echoes)
     if (talk->lent || talk->nic->ops->transmit(talk->nic->driver, &frame, 1) != 1)
         return false;
     talk->lent = true;
-    return kernel_wait(reached, &goal, clock_now() + 2 * NANOSECONDS_PER_SECOND);
+    return kernel_wait(reached, &goal, clock_now() + (echoes == 0 ? 2 : 10) * NANOSECONDS_PER_SECOND);
 }
 
 static const char *converse(struct conversation *talk)
