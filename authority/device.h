@@ -77,12 +77,12 @@ struct device {
     struct device_interrupt *interrupts;               /* interrupt_count of them, while the device is claimed */
     unsigned interrupt_count;
     uint32_t events; /* raised and not yet returned; written from interrupt context */
-    struct timer poll;
+    struct timer poll, wake;
     struct dma_ledger ledger;
 
     uint64_t stale_uses, window_violations;
 
-    struct block_device *block;
+    struct block_device *blocks; /* in the order of publishing */
     struct nic_device *nic;
     struct entropy_device *entropy;
     struct device *next; /* in discovery order */

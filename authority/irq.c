@@ -190,6 +190,23 @@ void interrupt_acknowledge(struct interrupt *handle)
     cpu_interrupts_restore(saved);
 }
 
+unsigned device_cpu_count(const struct device *device)
+{
+    (void)device;
+    return 1;
+}
+
+enum status interrupt_set_cpu(struct interrupt *handle, unsigned cpu)
+{
+    const struct device_interrupt *interrupt = find(handle);
+
+    if (interrupt == NULL)
+        return STATUS_REVOKED;
+    if (cpu >= device_cpu_count(handle->device))
+        return STATUS_OUT_OF_RANGE;
+    return interrupt->delivery == INTERRUPT_MESSAGE ? STATUS_OK : STATUS_UNSUPPORTED;
+}
+
 static void interrupt_end(struct device *device, unsigned index)
 {
     struct device_interrupt *interrupt = &device->interrupts[index];
@@ -220,6 +237,7 @@ void device_interrupts_end(struct device *device)
     if (device->function != NULL)
         msix_disable(&device->msix);
     timer_cancel(&device->poll);
+    timer_cancel(&device->wake);
     free(device->interrupts);
     device->interrupts = NULL;
     device->interrupt_count = 0;

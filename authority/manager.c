@@ -326,7 +326,22 @@ size_t device_capability(const struct device *device, uint8_t identifier, unsign
 
 void driver_wake(struct device *device)
 {
-    device->woken = true;
+    __atomic_store_n(&device->woken, true, __ATOMIC_RELEASE);
+}
+
+static void wake_fired(struct timer *timer)
+{
+    driver_wake(timer->context);
+}
+
+void driver_wake_at(struct device *device, uint64_t deadline_ns)
+{
+    device->wake.fire = wake_fired;
+    device->wake.context = device;
+    if (deadline_ns == DEADLINE_NEVER || authority_check_owner(device) != STATUS_OK)
+        timer_cancel(&device->wake);
+    else
+        timer_start(&device->wake, deadline_ns);
 }
 
 void device_fail(struct device *device, const char *format, ...)
@@ -347,8 +362,13 @@ enum status device_publish_block(struct device *device, struct block_device *blo
 {
     enum status status = authority_check_owner(device);
 
-    if (status == STATUS_OK)
-        device->block = block;
+    if (status == STATUS_OK) {
+        struct block_device **end = &device->blocks;
+        while (*end != NULL)
+            end = &(*end)->next;
+        block->next = NULL;
+        *end = block;
+    }
     return status;
 }
 
@@ -428,10 +448,10 @@ void device_report(const struct device *device, struct printer *printer)
     for (unsigned i = 0; i < device->interrupt_count; i++)
         if (device->interrupts[i].open)
             print(printer, "interrupt %u: %llu arrived\n", i, (unsigned long long)device->interrupts[i].count);
-    if (device->block != NULL)
-        print(printer, "block: %llu blocks of %u bytes%s, depth %u\n",
-              (unsigned long long)device->block->info.block_count, device->block->info.block_size,
-              device->block->info.read_only ? ", read-only" : "", device->block->info.queue_depth);
+    for (const struct block_device *block = device->blocks; block != NULL; block = block->next)
+        print(printer, "block %s: %llu blocks of %u bytes%s, depth %u\n", block->name,
+              (unsigned long long)block->info.block_count, block->info.block_size,
+              block->info.read_only ? ", read-only" : "", block->info.queue_depth);
     if (device->nic != NULL)
         print(printer, "nic: link %s, mtu %u, %llu frames sent, %llu received, %llu dropped\n",
               device->nic->info.link_up ? "up" : "down", device->nic->info.mtu,

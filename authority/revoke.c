@@ -25,7 +25,7 @@ enum status authority_check_owner(struct device *device)
 
 void device_unpublish(struct device *device)
 {
-    device->block = NULL;
+    device->blocks = NULL;
     device->nic = NULL;
     device->entropy = NULL;
 }

@@ -25,8 +25,11 @@ enum status block_request_check(const struct block_info *info, const struct bloc
         return STATUS_INVALID;
     if (request->operation != BLOCK_READ && info->read_only)
         return STATUS_READ_ONLY;
-    if (request->first_block >= info->block_count || request->block_count > info->block_count - request->first_block)
+    if (request->offset > info->block_count || request->first_block >= info->block_count - request->offset ||
+        request->block_count > info->block_count - request->offset - request->first_block)
         return STATUS_OUT_OF_RANGE;
+    if (request->force_unit_access && info->write_cache && !info->can_force_unit_access)
+        return STATUS_UNSUPPORTED;
     if ((request->operation == BLOCK_DISCARD && !info->can_discard) ||
         (request->operation == BLOCK_WRITE_ZEROES && !info->can_write_zeroes))
         return STATUS_UNSUPPORTED;

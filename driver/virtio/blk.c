@@ -319,7 +319,7 @@ static uint64_t lend_blocks(struct virtio_blk *blk, struct transfer *transfer, s
 {
     const struct block_request *request = transfer->request;
     uint64_t size = blk->block.info.block_size, lent;
-    uint64_t wanted = (request->first_block + request->block_count - blk->next_block) * size;
+    uint64_t wanted = (block_request_start(request) + request->block_count - blk->next_block) * size;
     struct position start = {blk->segment, blk->segment_offset};
 
     if (wanted > UINT32_MAX / 2)
@@ -346,7 +346,7 @@ static uint64_t build(struct virtio_blk *blk, struct transfer *transfer, struct 
 {
     const struct block_request *request = transfer->request;
     struct wire *wire = wire_of(blk, transfer);
-    uint64_t blocks = 0, left = request->first_block + request->block_count - blk->next_block;
+    uint64_t blocks = 0, left = block_request_start(request) + request->block_count - blk->next_block;
     unsigned data = 0;
 
     memset(wire, 0, sizeof *wire);
@@ -386,7 +386,7 @@ static void waiting_pop(struct virtio_blk *blk)
     if (blk->waiting == NULL)
         blk->waiting_end = &blk->waiting;
     else
-        blk->next_block = blk->waiting->first_block;
+        blk->next_block = block_request_start(blk->waiting);
     blk->segment = 0;
     blk->segment_offset = 0;
 }
@@ -423,7 +423,7 @@ static bool hand_over(struct virtio_blk *blk)
     }
     request->driver[IN_FLIGHT]++;
     blk->next_block += blocks;
-    if (request->operation == BLOCK_FLUSH || blk->next_block == request->first_block + request->block_count) {
+    if (request->operation == BLOCK_FLUSH || blk->next_block == block_request_start(request) + request->block_count) {
         waiting_pop(blk);
         part_ended(blk, request, STATUS_OK);
     }
@@ -455,7 +455,7 @@ static unsigned blk_submit(void *driver, struct block_request *const requests[],
         }
         request->driver[IN_FLIGHT] = 1;
         if (blk->waiting == NULL)
-            blk->next_block = request->first_block;
+            blk->next_block = block_request_start(request);
         *blk->waiting_end = request;
         blk->waiting_end = &request->next;
     }

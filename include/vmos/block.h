@@ -22,6 +22,9 @@ struct block_request {
     enum block_operation operation;
     uint64_t first_block;              /* in units of block_info.block_size */
     uint64_t block_count;              /* 0 for a flush */
+    uint64_t offset;                   /* in the same units, added to first_block: 0 from a client; a partition puts
+                                          its own beginning there and hands the request to its disk */
+    bool force_unit_access;            /* a write: durable when it completes, as if a flush followed */
     const struct memory_ref *segments; /* total length is block_count * block_size; each a multiple of 4 bytes */
     unsigned segment_count;            /* any number: the driver splits what the device cannot take at once; only
                                           a single block in more pieces than the device takes is unsupported */
@@ -45,7 +48,9 @@ struct block_info {
     bool write_cache; /* a flush is needed for durability */
     bool can_discard;
     bool can_write_zeroes;
-    char serial[33]; /* printable ASCII, NUL-terminated */
+    bool can_force_unit_access; /* without a write cache every write is durable, and this means nothing */
+    char serial[33];            /* printable ASCII, NUL-terminated */
+    char model[41];             /* the same; empty when the device has none */
 };
 
 struct block_ops {
@@ -63,9 +68,16 @@ struct block_ops {
 struct block_device {
     const struct block_ops *ops;
     void *driver;
-    const char *name;
+    const char *name; /* the device's, or the device's and which of its disks: "nvme0n1"; lives as long as this */
     struct block_info info;
+    struct block_device *next; /* of the same device, in the order of publishing; the home's own */
 };
+
+/* The request's first block on the disk itself; for drivers, once block_request_check has said STATUS_OK. */
+static inline uint64_t block_request_start(const struct block_request *request)
+{
+    return request->offset + request->first_block;
+}
 
 /* Why the request cannot be taken, or STATUS_OK. Every driver asks this first: one fact, one place. */
 enum status block_request_check(const struct block_info *info, const struct block_request *request);

@@ -185,6 +185,14 @@ void interrupt_acknowledge(struct interrupt *interrupt);
 
 void interrupt_close(struct interrupt *interrupt);
 
+/* How many CPUs can be asked to take the device's messages, at least 1; they are numbered from 0. */
+unsigned device_cpu_count(const struct device *device);
+
+/* From now on this CPU takes the interrupt; one that is under way may still come where it went before, none is lost.
+ * A new interrupt goes to CPU 0. STATUS_OUT_OF_RANGE: no such CPU. STATUS_UNSUPPORTED: not a message, or the
+ * machine cannot direct it; it stays where it was. */
+enum status interrupt_set_cpu(struct interrupt *interrupt, unsigned cpu);
+
 /* Nanoseconds since boot; never goes back. */
 uint64_t clock_now(void);
 
@@ -198,6 +206,9 @@ uint32_t driver_wait(struct device *device, uint32_t events, uint64_t deadline_n
 
 /* Has `handle` called soon with events 0, outside of whatever runs now: to complete what needs no device. */
 void driver_wake(struct device *device);
+
+/* The same at `deadline_ns` or soon after; in place of a time given before. DEADLINE_NEVER: not at all. */
+void driver_wake_at(struct device *device, uint64_t deadline_ns);
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
@@ -227,11 +238,12 @@ struct driver {
  * handler returns, and starts it again a bounded number of times. The reason goes to the log. */
 void device_fail(struct device *device, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* What the driver offers to others; the struct stays the driver's and must live until stop. */
+/* What the driver offers to others; the struct stays the driver's and must live until stop. Nobody finds any of it
+ * once stop is called. */
 struct block_device;
 struct nic_device;
 struct entropy_device;
-enum status device_publish_block(struct device *device, struct block_device *block);
+enum status device_publish_block(struct device *device, struct block_device *block); /* as often as it has disks */
 enum status device_publish_nic(struct device *device, struct nic_device *nic);
 enum status device_publish_entropy(struct device *device, struct entropy_device *entropy);
 

@@ -227,21 +227,20 @@ void selftest_blk(struct selftest_result *result)
 {
     unsigned disks = 0, written = 0;
 
-    for (struct device *device = device_first(); device != NULL; device = device->next) {
-        bool wrote;
-        if (device->block == NULL)
-            continue;
-        disks++;
-        const char *wrong = test_device(device->block, &wrote);
-        if (wrong != NULL) {
-            selftest_is(result, SELFTEST_FAIL, "%s: %s", device->name, wrong);
-            return;
+    for (struct device *device = device_first(); device != NULL; device = device->next)
+        for (struct block_device *block = device->blocks; block != NULL; block = block->next) {
+            bool wrote;
+            disks++;
+            const char *wrong = test_device(block, &wrote);
+            if (wrong != NULL) {
+                selftest_is(result, SELFTEST_FAIL, "%s: %s", block->name, wrong);
+                return;
+            }
+            written += wrote;
+            if (!wrote)
+                log_info(block->name, "self-test only read: the disk %s",
+                         block->info.read_only ? "is read-only" : "holds data or is empty");
         }
-        written += wrote;
-        if (!wrote)
-            log_info(device->name, "self-test only read: the disk %s",
-                     device->block->info.read_only ? "is read-only" : "holds data or is empty");
-    }
     if (disks == 0)
         selftest_is(result, SELFTEST_SKIP, "no disk");
     else

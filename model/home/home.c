@@ -3,6 +3,7 @@
  */
 #include "home_local.h"
 
+#include <vmos/block.h>
 #include <lib/log.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -295,6 +296,7 @@ enum status device_interrupt_open(struct device *device, unsigned index, struct 
         return STATUS_LIMIT;
     *interrupt = (struct interrupt){
         .device = device, .index = index, .epoch = device->epoch, .delivery = device->description.delivery};
+    device->interrupt_cpu[index] = 0;
     device->open |= 1u << index;
     device->account.interrupts++;
     device->line_disabled = false;
@@ -333,6 +335,31 @@ void interrupt_close(struct interrupt *interrupt)
     device->pending &= ~(1u << interrupt->index);
     device->account.interrupts--;
     *interrupt = (struct interrupt){0};
+}
+
+unsigned device_cpu_count(const struct device *device)
+{
+    (void)device;
+    return home_options()->cpu_count > 1 ? home_options()->cpu_count : 1;
+}
+
+enum status interrupt_set_cpu(struct interrupt *interrupt, unsigned cpu)
+{
+    struct device *device = interrupt->device;
+
+    if (device == NULL || home_is_stale(device, interrupt->epoch))
+        return STATUS_REVOKED;
+    if (cpu >= device_cpu_count(device))
+        return STATUS_OUT_OF_RANGE;
+    if (interrupt->delivery != INTERRUPT_MESSAGE)
+        return STATUS_UNSUPPORTED;
+    device->interrupt_cpu[interrupt->index] = cpu;
+    return STATUS_OK;
+}
+
+unsigned home_interrupt_cpu(const struct device *device, unsigned index)
+{
+    return device->interrupt_cpu[index];
 }
 
 /* Lets every device work once; 0 when one did something, else when one next wants to. */
@@ -394,6 +421,11 @@ void driver_wake(struct device *device)
     device->next_look = 0;
 }
 
+void driver_wake_at(struct device *device, uint64_t deadline_ns)
+{
+    device->wake_at = device->revoked ? DEADLINE_NEVER : deadline_ns;
+}
+
 /* ---- Life ---------------------------------------------------------------------------------------------------- */
 
 void device_fail(struct device *device, const char *format, ...)
@@ -415,7 +447,12 @@ const char *home_failure(const struct device *device)
 
 enum status device_publish_block(struct device *device, struct block_device *block)
 {
-    device->block = block;
+    struct block_device **end = &device->blocks;
+
+    while (*end != NULL)
+        end = &(*end)->next;
+    block->next = NULL;
+    *end = block;
     return device->revoked ? STATUS_REVOKED : STATUS_OK;
 }
 
@@ -433,7 +470,7 @@ enum status device_publish_entropy(struct device *device, struct entropy_device 
 
 struct block_device *home_block(struct device *device)
 {
-    return device->block;
+    return device->blocks;
 }
 
 struct nic_device *home_nic(struct device *device)
@@ -483,9 +520,11 @@ enum status home_start(struct device *device, const struct driver *driver)
     device->failure[0] = '\0';
     device->driver = driver;
     device->state = NULL;
+    device->wake_at = HOME_NEVER;
     enum status status = driver->start(device, &device->state);
     if (status != STATUS_OK) {
         device->driver = NULL;
+        device->blocks = NULL;
         home_check_returned(device);
     }
     device->next_look = home.now + LOOK_PERIOD_NS;
@@ -507,9 +546,11 @@ void home_run(struct device *device, uint64_t duration_ns, bool (*until)(void *c
             return;
         step_all();
         home.now += WORK_STEP_NS;
-        uint64_t limit = device->next_look < deadline ? device->next_look : deadline;
-        uint32_t events = driver_wait(device, device->open, limit);
-        bool look = home.now >= device->next_look;
+        uint64_t look_at = device->next_look < device->wake_at ? device->next_look : device->wake_at;
+        uint32_t events = driver_wait(device, device->open, look_at < deadline ? look_at : deadline);
+        bool look = home.now >= look_at;
+        if (home.now >= device->wake_at)
+            device->wake_at = HOME_NEVER;
         if (look)
             device->next_look = home.now + LOOK_PERIOD_NS;
         if (events != 0 || look)
@@ -521,10 +562,10 @@ void home_stop(struct device *device)
 {
     if (device->driver == NULL)
         return;
+    device->blocks = NULL;
     device->driver->stop(device->state);
     device->driver = NULL;
     device->state = NULL;
-    device->block = NULL;
     device->nic = NULL;
     device->entropy = NULL;
     home_check_returned(device);

@@ -23,6 +23,7 @@ struct home_options {
     bool writable_completions;    /* else the driver's view of completion memory faults on a write (slower to make) */
     device_address first_address; /* where device addresses begin, of pages; 0: at 4 TiB */
     size_t dma_limit;             /* bytes of owned memory per device; 0: no limit */
+    unsigned cpu_count;           /* that can take messages; 0: 1 */
 };
 
 /* Forgets everything from before; NULL: the defaults above. */
@@ -86,7 +87,8 @@ void home_line(struct device *device, bool level);
 
 /* ---- Devices: the test's side --------------------------------------------------------------------- */
 
-/* Matches, starts. What the driver published is then in home_block and its like (else NULL). */
+/* Matches, starts. What the driver published is then in home_block (the first; the others follow by `next`) and its
+ * like (else NULL). */
 enum status home_start(struct device *device, const struct driver *driver);
 struct block_device *home_block(struct device *device);
 struct nic_device *home_nic(struct device *device);
@@ -121,6 +123,9 @@ struct home_account {
 };
 
 struct home_account home_account(const struct device *device);
+
+/* Which CPU takes the interrupt. */
+unsigned home_interrupt_cpu(const struct device *device, unsigned index);
 
 /* What the driver did wrong since home_init: bad register accesses, wrong frees, leaks, waits for ever. */
 unsigned home_faults(void);

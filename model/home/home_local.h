@@ -44,14 +44,15 @@ struct device {
     uint32_t next_loan;
     struct home_queue queues[MAX_QUEUES];
     uint32_t open, pending; /* interrupts, bits */
+    unsigned interrupt_cpu[DEVICE_MAX_INTERRUPTS];
     bool line_level, line_disabled;
     uint64_t next_poll;
     struct home_account account;
     const struct driver *driver;
     void *state;
-    uint64_t next_look;
+    uint64_t next_look, wake_at; /* wake_at: HOME_NEVER when not asked for */
     char failure[256];
-    struct block_device *block;
+    struct block_device *blocks;
     struct nic_device *nic;
     struct entropy_device *entropy;
 };

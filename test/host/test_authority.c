@@ -67,7 +67,7 @@ static void refuse_everything(struct device *device, const struct everything *ol
         assert_int_equal(device_publish_block(device, (struct block_device *)&all), STATUS_REVOKED);
         assert_int_equal(device_publish_nic(device, (struct nic_device *)&all), STATUS_REVOKED);
         assert_int_equal(device_publish_entropy(device, (struct entropy_device *)&all), STATUS_REVOKED);
-        assert_true(device->block == NULL && device->nic == NULL && device->entropy == NULL);
+        assert_true(device->blocks == NULL && device->nic == NULL && device->entropy == NULL);
         assert_int_equal(driver_wait(device, UINT32_MAX, DEADLINE_NEVER), 0);
         assert_int_equal(device->stale_uses - stale, 22);
     }

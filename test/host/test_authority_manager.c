@@ -1,6 +1,8 @@
 /* test_authority_manager.c: which driver gets which device, under what name, and what happens when one fails. */
 #include "authority_world.h"
 
+#include <vmos/block.h>
+
 #include <machine/pci_reg.h>
 #include <string.h>
 
@@ -135,6 +137,7 @@ static void slots_have_no_capabilities(void **state)
  */
 
 static struct dma_memory held[8];
+static struct block_device offered;
 
 static enum status takes_memory(struct device *device)
 {
@@ -149,7 +152,7 @@ static enum status takes_memory(struct device *device)
 static enum status takes_memory_and_fails(struct device *device)
 {
     takes_memory(device);
-    assert_int_equal(device_publish_block(device, (struct block_device *)held), STATUS_OK);
+    assert_int_equal(device_publish_block(device, &offered), STATUS_OK);
     return STATUS_IO_ERROR;
 }
 
@@ -185,7 +188,7 @@ static void start_fails(void **state)
     assert_int_equal(device->ownership.state, DEVICE_FREE);
     assert_int_equal(device->ownership.epoch, 2);
     assert_false(device->running);
-    assert_null(device->block);
+    assert_null(device->blocks);
     assert_null(device->interrupts);
     assert_int_equal(world.pages_live, 0);
     assert_int_equal(world_script.stops, 0); /* what did not start is not stopped */
@@ -303,12 +306,12 @@ static void fails(struct device *device, uint32_t events)
 static enum status publishes(struct device *device)
 {
     takes_memory(device);
-    return device_publish_block(device, (struct block_device *)held);
+    return device_publish_block(device, &offered);
 }
 
 static void looks(struct device *device)
 {
-    seen_in_stop = device->block;
+    seen_in_stop = device->blocks;
     assert_int_equal(device->ownership.state, DEVICE_CLAIMED); /* stop still resets the device through its window */
 }
 
@@ -326,8 +329,8 @@ static void fail_and_start_again(void **state)
         assert_true(device->running);
         assert_int_equal(world_script.starts, i);
         assert_int_equal(device->ownership.epoch, i);
-        assert_non_null(device->block);
-        seen_in_stop = device->block;
+        assert_non_null(device->blocks);
+        seen_in_stop = device->blocks;
         driver_wake(device);
         host_log_clear();
         assert_true(devices_dispatch());
@@ -339,7 +342,7 @@ static void fail_and_start_again(void **state)
     assert_true(host_log_has("virtio-blk0: failed 4 times and is left alone"));
     assert_false(device->running);
     assert_int_equal(device->ownership.state, DEVICE_FREE);
-    assert_null(device->block);
+    assert_null(device->blocks);
     assert_int_equal(world.pages_live, 0);
     assert_false(devices_pending());
     assert_false(devices_dispatch());
