@@ -50,6 +50,12 @@ SOURCES := $(wildcard lib/*.c machine/*.c platform/*.c platform/$(ARCH)/*.c plat
              authority/*.c driver/*/*.c kernel/*.c kernel/selftest/*.c)
 OBJECTS := $(patsubst %,$B/%.o,$(SOURCES))
 
+# Code that runs only while the machine is being learned: linked apart, so that vm_release_boot_code() can give its
+# pages away. test/host/test_boot_code.py keeps everybody else from calling it.
+BOOT_CODE := $(wildcard machine/acpi*.c machine/fdt*.c machine/fw_cfg.c machine/pvh.c machine/options.c machine/add.c \
+               machine/machine.c kernel/discover.c)
+boot_code = $(if $(filter $<,$(BOOT_CODE)),$Qllvm-objcopy --prefix-alloc-sections=.boot $@)
+
 $(OBJECTS): $(ROOMS:%=build/rooms/%/.made)
 
 $B/%.c.o: %.c
@@ -57,6 +63,7 @@ $B/%.c.o: %.c
 	$(if $(V),,@echo "  CC  $<")
 	$Q$(CC) $(CFLAGS) $(CFLAGS_$<) -Ibuild/rooms/$(call room,$<) \
 	  $(if $(filter driver,$(call room,$<)),,-Iplatform/$(ARCH)) -c $< -o $@
+	$(boot_code)
 
 $B/%.S.o: %.S
 	@mkdir -p $(@D)

@@ -39,12 +39,13 @@ static void start_clock(const struct boot_info *boot)
              source.calibration, source.alarm_name);
 }
 
-/* What the kernel costs: its image without the ramdisk, and what it has taken of the usable memory. */
-static void describe_memory(void)
+/* What the kernel costs: its image without the ramdisk and what was released, and what it has taken of the usable
+ * memory. */
+static void describe_memory(uint64_t released)
 {
     struct frame_counts counts;
-    uint64_t usable = 0,
-             image = (uint64_t)(image_end - image_start) - (uint64_t)(initrd_embedded_end - initrd_embedded);
+    uint64_t usable = released,
+             image = (uint64_t)(image_end - image_start) - released - (uint64_t)(initrd_embedded_end - initrd_embedded);
 
     frames_count(&counts);
     for (uint32_t i = 0; i < machine.memory_count; i++)
@@ -71,6 +72,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     discover_print();
     vm_take_memory(&machine);
     discover_more(boot);
+    uint64_t released = vm_release_boot_code();
     interrupt_init(&machine);
     start_clock(boot);
     cpu_interrupts_enable();
@@ -80,7 +82,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     devices_discover(&machine, kernel_drivers, kernel_driver_count, say_device);
     devices_start(manifest_wants_driver);
     random_take_entropy();
-    describe_memory();
+    describe_memory(released);
     uint64_t idle = clock_idle(), now = clock_now();
     log_info("kernel", "ready after %llu us, of which %llu us asleep",
              (unsigned long long)(now / NANOSECONDS_PER_MICROSECOND),

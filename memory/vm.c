@@ -34,6 +34,9 @@ static struct {
 static bool taking_memory, frames_ready;
 
 static uint64_t image_physical, table_pages, frame_map_size;
+static struct span { /* of physical memory, in whole pages */
+    uint64_t base, end;
+} released; /* of the image: RAM like all other */
 
 /* Registers that are mapped, newest first; the first few records need no heap. */
 struct device_mapping {
@@ -54,7 +57,7 @@ static uint64_t image_size(void)
 
 static bool in_image(uint64_t physical)
 {
-    return physical - image_physical < image_size();
+    return physical - image_physical < image_size() && (physical < released.base || physical >= released.end);
 }
 
 /* ---- Tables --------------------------------------------------------------------------------------- */
@@ -157,10 +160,6 @@ const void *vm_map_tables(uint64_t physical, uint64_t size)
 }
 
 /* ---- RAM ---------------------------------------------------------------------------------------------- */
-
-struct span { /* of physical memory, in whole pages */
-    uint64_t base, end;
-};
 
 static bool is_mapped_kind(enum memory_kind kind)
 {
@@ -362,6 +361,23 @@ void vm_take_memory(struct machine *machine)
     frames_ready = true;
     known_machine = machine;
     mmu_drop_identity();
+}
+
+/* The pages leave the image before they enter the physmap: never are they code and writable at once. */
+uint64_t vm_release_boot_code(void)
+{
+    uint64_t size = (uint64_t)(boot_code_end - boot_code_start), base = virtual_to_physical(boot_code_start);
+
+    if (size == 0 || page_unmap(&kernel_table, (uintptr_t)boot_code_start, size) != STATUS_OK)
+        return 0;
+    released = (struct span){base, base + size};
+    if (!map_ram(base, base + size, MMU_WRITE))
+        return 0;
+    struct frame_counts before, after;
+    frames_count(&before);
+    frames_add(base, size);
+    frames_count(&after);
+    return (after.total - before.total) * PAGE_SIZE;
 }
 
 /* ---- Registers ---------------------------------------------------------------------------------------- */

@@ -30,6 +30,8 @@ _Noreturn void kernel_main(const struct boot_info *boot);
  * IMAGE_BASE (arch.h). Between stack_guard and stack_top: the boot CPU's stack above one unmapped page. */
 extern char image_start[], text_start[], text_end[], rodata_start[], rodata_end[], data_start[], data_end[],
     bss_start[], bss_end[], image_end[];
+/* The end of text and the beginning of rodata: code that runs only while the machine is being learned. */
+extern char boot_code_start[], boot_code_end[];
 extern char boot_stack_guard[], boot_stack_bottom[], boot_stack_top[];
 
 /* The embedded initial ramdisk, inside rodata; its size is initrd_embedded_end - initrd_embedded. */

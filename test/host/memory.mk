@@ -11,4 +11,5 @@ pagetable_CFLAGS  := -Itest/host/support/fake_arch
 vm_SOURCES := memory/frames.c platform/pagetable.c test/host/support/fake_arch/fake_mmu.c
 vm_DEPENDS := memory/vm.c
 vm_CFLAGS  := -Itest/host/support/fake_arch
-vm_LIBS    := -Wl,--defsym=image_start=__executable_start -Wl,--defsym=image_end=_end
+vm_LIBS    := -Wl,--defsym=image_start=__executable_start -Wl,--defsym=image_end=_end \
+              -Wl,--defsym=boot_code_start=__executable_start+0x3000 -Wl,--defsym=boot_code_end=__executable_start+0x8000

@@ -95,6 +95,7 @@ static int set_up(void **state)
     pool_used = records_used = 0;
     taking_memory = frames_ready = false;
     image_physical = table_pages = 0;
+    released = (struct span){0};
     device_mappings = NULL;
     device_next = DEVICE_BASE;
     known_machine = NULL;
@@ -517,6 +518,43 @@ static void tables_all_over_memory_leave_enough_to_begin_with(void **state)
 /* ---- Registers
  * ---------------------------------------------------------------------------------------------------------------- */
 
+/* The code that has done its work: no longer the image's, but frames like all others, written to at one address only.
+ */
+static void boot_code_becomes_memory(void **state)
+{
+    const uint64_t first = GIB + 0x3000, end = GIB + 0x8000;
+    struct frame_counts before, after;
+    uint64_t physical, found = 0;
+
+    (void)state;
+    start(GIB);
+    add_image(GIB - 16 * MIB, GIB + image_size() + 16 * MIB);
+    vm_take_memory(machine);
+    /* As the boot code has mapped it. */
+    assert_int_equal(
+        page_map(&kernel_table, (uintptr_t)image_start, GIB, align_down(image_size(), PAGE_SIZE), MMU_READ), STATUS_OK);
+    frames_count(&before);
+    assert_int_equal(vm_release_boot_code(), end - first);
+    frames_count(&after);
+    assert_int_equal(after.total - before.total, (end - first) / PAGE_SIZE);
+    assert_true(frames_check());
+    for (uint64_t page = GIB - PAGE_SIZE; page < GIB + 0x10000; page += PAGE_SIZE) {
+        bool mine = page >= first && page < end, in_memory = page < GIB;
+        assert_int_equal(view(page), mine || in_memory ? MMU_WRITE : UINT32_MAX);
+        if (page >= GIB)
+            assert_int_equal(vm_lookup(image_start + (page - GIB), NULL), !mine);
+        assert_int_equal(in_image(page), !mine && !in_memory);
+    }
+    while ((physical = frames_allocate(0, 0)) != 0) {
+        assert_false(in_image(physical));
+        if (physical >= first && physical < end) {
+            memset(physical_to_virtual(physical), 0x5a, PAGE_SIZE);
+            found++;
+        }
+    }
+    assert_int_equal(found, (end - first) / PAGE_SIZE);
+}
+
 static void registers_are_mapped_once(void **state)
 {
     unsigned access;
@@ -633,6 +671,7 @@ static const struct CMUnitTest tests[] = {
     TEST(tables_are_readable_before_and_after),
     TEST(tables_next_to_usable_memory_cost_none_of_it),
     TEST(tables_where_there_can_be_none),
+    TEST(boot_code_becomes_memory),
     TEST(tables_all_over_memory_leave_enough_to_begin_with),
     TEST(registers_are_mapped_once),
     TEST(large_windows_take_large_leaves),
