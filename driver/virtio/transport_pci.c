@@ -231,7 +231,7 @@ static bool find_modern(struct virtio_device *virtio)
         if (copied <= VIRTIO_CAP_TYPE || type < VIRTIO_CAP_TYPE_COMMON || type > VIRTIO_CAP_TYPE_DEVICE)
             continue; /* configuration access, shared memory, somebody else's */
         const struct region *region = &regions[type];
-        if (*region->size != 0)
+        if (*region->size != 0) /* NOLINT(clang-analyzer-core.NullDereference): each of these types has its row */
             continue;
         const char *fault = capability_fault(virtio, capability, copied, region, windows, &window);
         if (fault == NULL && type == VIRTIO_CAP_TYPE_NOTIFY) {
