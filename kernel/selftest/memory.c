@@ -63,15 +63,18 @@ static bool access_is(const void *address, unsigned expected)
     return vm_lookup(address, &access) && access == expected;
 }
 
-/* Every page of the image has the rights of its section and no other. */
+/* Every page of the image has the rights of its section and no other; code that is over has none. */
 static const char *wrong_protection(void)
 {
     unsigned ignored;
 
-    for (const char *at = text_start; at < text_end; at += PAGE_SIZE)
+    for (const char *at = text_start; at < boot_code_start; at += PAGE_SIZE)
         if (!access_is(at, MMU_EXECUTE))
             return "code is not read-and-execute only";
-    for (const char *at = rodata_start; at < rodata_end; at += PAGE_SIZE)
+    for (const char *at = boot_code_start; at < boot_code_end; at += PAGE_SIZE)
+        if (vm_lookup(at, &ignored))
+            return "code that was given away is still mapped";
+    for (const char *at = boot_code_end; at < rodata_end; at += PAGE_SIZE)
         if (!access_is(at, MMU_READ))
             return "constants are not read-only";
     for (const char *at = data_start; at < bss_end; at += PAGE_SIZE)
