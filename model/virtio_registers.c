@@ -650,7 +650,7 @@ static void add_capabilities(const struct virtio_model *model, struct home_devic
 void model_describe(const struct virtio_model *model, struct home_device *to)
 {
     /* Transitional device IDs go by class [§4.1.2.1]. */
-    static const uint16_t transitional_ids[] = {[1] = 0x1000, [2] = 0x1001, [3] = 0x1003, [4] = 0x1005};
+    static const uint16_t transitional_ids[] = {[1] = 0x1000, [2] = 0x1001, [3] = 0x1003, [4] = 0x1005, [8] = 0x1004};
     bool modern_only = model->options.transport == VIRTIO_MODEL_PCI_MODERN;
     uint16_t id = model->class->id;
 
@@ -670,7 +670,8 @@ void model_describe(const struct virtio_model *model, struct home_device *to)
     to->identity.subsystem_vendor = 0x1af4;
     to->identity.subsystem = modern_only ? 0x1100 : id;
     to->identity.revision = modern_only ? 1 : 0;
-    to->identity.device = modern_only || id >= 5 ? (uint16_t)(MODERN_DEVICE_BASE + id) : transitional_ids[id];
+    to->identity.device =
+        modern_only || (id >= 5 && id != 8) ? (uint16_t)(MODERN_DEVICE_BASE + id) : transitional_ids[id];
     if (model->options.vectors != 0) {
         to->capabilities[to->capability_count++] = (struct home_capability){
             .size = 12, .bytes = {PCI_CAPABILITY_MSIX, 0, (uint8_t)(model->options.vectors - 1), 0x80, 1}};

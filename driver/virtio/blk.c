@@ -286,6 +286,7 @@ static enum status read_limits(struct virtio_blk *blk)
     info->write_cache = virtio_has(&blk->virtio, F_FLUSH);
     info->can_discard = !info->read_only && blk->most_discard_sectors >= sectors_per_block(blk);
     info->can_write_zeroes = !info->read_only && blk->most_zeroes_sectors >= sectors_per_block(blk);
+    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): read_block_sizes saw to it that it is not 0 */
     info->max_discard_blocks = blk->most_discard_sectors / sectors_per_block(blk);
     info->queue_depth = virtqueue_size(blk->transfers.queue);
     return STATUS_OK;

@@ -305,6 +305,18 @@ unsigned transfers_submit(struct transfers *transfers, struct block_device *bloc
     return count;
 }
 
+unsigned transfers_refuse(struct transfers *transfers, struct block_request *const requests[], unsigned count,
+                          enum status status)
+{
+    if (transfers->stopping)
+        return 0;
+    for (unsigned i = 0; i < count; i++) {
+        requests[i]->status = STATUS_OK;
+        finish_later(transfers, requests[i], status);
+    }
+    return count;
+}
+
 void transfers_poll(struct transfers *transfers)
 {
     if (transfers->stopping)

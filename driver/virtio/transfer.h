@@ -66,6 +66,10 @@ unsigned transfers_submit(struct transfers *transfers, struct block_device *bloc
                           struct block_request *const requests[], unsigned count);
 void transfers_poll(struct transfers *transfers);
 
+/* In place of submit: takes all, and each ends with this status. */
+unsigned transfers_refuse(struct transfers *transfers, struct block_request *const requests[], unsigned count,
+                          enum status status);
+
 /* After a reset: everything that is under way or waits ends with this status, and is told. From now on nothing is
  * taken. What `ended` has kept back the class ends before, with transfer_end. */
 void transfers_release(struct transfers *transfers, enum status status);

@@ -152,6 +152,10 @@ void virtqueue_submit(struct virtqueue *queue);
 bool virtqueue_next(struct virtqueue *queue, uint64_t *token, uint32_t *written);
 bool virtqueue_broken(const struct virtqueue *queue);
 
+/* Devices of this class are known to count wrongly, and the class does not ask: lengths that cannot be are cut without
+ * a word. */
+void virtqueue_lengths_mean_nothing(struct virtqueue *queue);
+
 /* Asks for an interrupt at the next completion; true when there already is one (then look again, do not wait). */
 bool virtqueue_arm(struct virtqueue *queue);
 void virtqueue_disarm(struct virtqueue *queue);

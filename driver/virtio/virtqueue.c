@@ -413,6 +413,11 @@ bool virtqueue_next(struct virtqueue *queue, uint64_t *token, uint32_t *written)
     return true;
 }
 
+void virtqueue_lengths_mean_nothing(struct virtqueue *queue)
+{
+    queue->lies = 1; /* the first was told */
+}
+
 bool virtqueue_arm(struct virtqueue *queue)
 {
     if (queue->event_index)
