@@ -103,6 +103,8 @@ void devices_stop(void);
 bool devices_dispatch(void);
 /* Whether a driver has events that it has not seen; decides, with interrupts disabled, on going to sleep. */
 bool devices_pending(void);
+/* How many disks were ever published: another number, and there is one to look at. */
+unsigned devices_publications(void);
 struct device *device_first(void);
 /* By name, NULL when there is none. */
 struct device *device_find(const char *name);

@@ -19,7 +19,7 @@ enum { MAX_DRIVERS = 16, MAX_FUNCTIONS = 512, CONFIGURATION_SIZE = 256 };
 static struct device *devices, **devices_end = &devices;
 static const struct driver *const *drivers;
 static size_t driver_count;
-static unsigned driver_numbers[MAX_DRIVERS];
+static unsigned driver_numbers[MAX_DRIVERS], publications;
 static device_announce *announce;
 
 /* ---- Finding ---------------------------------------------------------------------------------- */
@@ -368,8 +368,14 @@ enum status device_publish_block(struct device *device, struct block_device *blo
             end = &(*end)->next;
         block->next = NULL;
         *end = block;
+        publications++;
     }
     return status;
+}
+
+unsigned devices_publications(void)
+{
+    return publications;
 }
 
 enum status device_publish_nic(struct device *device, struct nic_device *nic)

@@ -5,6 +5,7 @@
 
 #include "kernel.h"
 #include "log.h"
+#include "partition.h"
 #include "random.h"
 #include "selftest.h"
 
@@ -128,6 +129,12 @@ static void run_devices(struct printer *out, const char *arguments)
         print(out, "there is no device \"%s\"; `devices` lists them all\n", name);
     else
         device_report(device, out);
+}
+
+static void run_disks(struct printer *out, const char *arguments)
+{
+    (void)arguments;
+    disks_report(out);
 }
 
 static void run_irq(struct printer *out, const char *arguments)
@@ -279,6 +286,7 @@ static const struct command commands[] = {
     {"machine", "", "what this machine is: CPUs, memory, controllers, buses", run_machine},
     {"pci", "", "every PCI function with its registers and capabilities", run_pci},
     {"devices", "[NAME]", "devices, who drives them, and what they hold", run_devices},
+    {"disks", "", "disks and their partitions", run_disks},
     {"irq", "", "interrupt controllers, routes and counts", run_irq},
     {"mem", "", "memory: frames, heap, page tables", run_mem},
     {"cpu", "", "the processor and the protections in use", run_cpu},

@@ -7,6 +7,7 @@
 #include "kernel.h"
 #include "log.h"
 #include "options.h"
+#include "partition.h"
 #include "random.h"
 #include "selftest.h"
 
@@ -81,6 +82,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     manifest_read();
     devices_discover(&machine, kernel_drivers, kernel_driver_count, say_device);
     devices_start(manifest_wants_driver);
+    partitions_scan();
     random_take_entropy();
     describe_memory(released);
     uint64_t idle = clock_idle(), now = clock_now();

@@ -1,5 +1,6 @@
 /* wait.c: the kernel's one thread waits: drivers run when they have events, else the CPU sleeps. */
 #include "kernel.h"
+#include "partition.h"
 
 #include <authority/device.h>
 #include <platform/clock.h>
@@ -19,6 +20,7 @@ bool kernel_wait(bool (*done)(void *context), void *context, uint64_t deadline_n
         timer_start(&timer, deadline_ns);
     for (;;) {
         bool busy = devices_dispatch();
+        busy |= partitions_dispatch();
         uintptr_t saved = cpu_interrupts_disable();
         finished = done(context);
         if (finished || (!timer.armed && deadline_ns != DEADLINE_NEVER)) {

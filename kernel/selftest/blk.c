@@ -1,9 +1,9 @@
 /*
- * blk.c: every disk: patterns written in one batch, read back in another cut, across a flush; first and last block;
- * a request out of range.
+ * blk.c: every disk and partition: patterns written in one batch, read back in another cut, across a flush; first and
+ * last block; a request out of range.
  *
- * A disk is only written when its first block is all zeros or holds the pattern of an earlier run: a disk
- * with anything else on it keeps what it has and is only read.
+ * Blocks are only written when all of those are zeros or hold the pattern of an earlier run, on a disk without a
+ * partition table or in a partition for vmos's data: anything else keeps what it has and is only read.
  *
  * The pattern, for whoever looks at the disk from outside: the 64-bit little-endian word at byte offset 8 * n of the
  * disk is n * 0x9e3779b97f4a7c15 + 0x766d6f732d626c6b, modulo 2^64, for the first PATTERN_BLOCKS blocks and the last.
@@ -11,6 +11,7 @@
 #include <kernel/selftest.h>
 
 #include <kernel/kernel.h>
+#include <kernel/partition.h>
 
 #include <authority/device.h>
 #include <lib/log.h>
@@ -121,16 +122,26 @@ static enum status run_one(struct batch *batch, enum block_operation operation, 
     return batch_run(batch);
 }
 
-static bool may_write(struct batch *batch, const uint8_t *first)
+static bool is_zero(const uint8_t *memory, size_t size)
 {
-    uint32_t size = batch->block->info.block_size;
-
-    if (batch->block->info.read_only)
-        return false;
-    for (uint32_t i = 0; i < size; i++)
-        if (first[i] != 0)
-            return pattern_holds(first, 0, size);
+    for (size_t i = 0; i < size; i++)
+        if (memory[i] != 0)
+            return false;
     return true;
+}
+
+/* Whether all that a test would write is blank or its own; reads it into memory. */
+static enum status look(struct batch *batch, uint8_t *memory, uint64_t blocks, bool *ours)
+{
+    const struct block_info *info = &batch->block->info;
+    uint64_t size = blocks * info->block_size, last = (info->block_count - 1) * info->block_size;
+    enum status status = run_one(batch, BLOCK_READ, 0, blocks, memory);
+
+    *ours = status == STATUS_OK && (is_zero(memory, size) || pattern_holds(memory, 0, size));
+    if (status == STATUS_OK)
+        status = run_one(batch, BLOCK_READ, info->block_count - 1, 1, memory);
+    *ours &= is_zero(memory, info->block_size) || pattern_holds(memory, last, info->block_size);
+    return status;
 }
 
 /* Writes the pattern in requests of 1, 2, 3, ... blocks, all in one batch, and the last block. */
@@ -175,19 +186,18 @@ static const char *pattern_wrong(struct batch *batch, uint8_t *memory, uint64_t 
     return NULL;
 }
 
-/* NULL when all is well; writes `wrote`. */
+/* NULL when all is well; `wrote` says whether it may write, and then whether it did. */
 static const char *test_disk(struct batch *batch, uint8_t *memory, uint64_t blocks, bool *wrote)
 {
     const struct block_info *info = &batch->block->info;
+    bool ours;
 
-    enum status status = run_one(batch, BLOCK_READ, 0, 1, memory);
+    enum status status = look(batch, memory, blocks, &ours);
+    *wrote &= ours && !info->read_only;
     if (status != STATUS_OK) {
-        log_error(batch->block->name, "read of block 0: %s", status_text(status));
-        return "reading the first block failed";
+        log_error(batch->block->name, "read of the first or last blocks: %s", status_text(status));
+        return "reading the first or last blocks failed";
     }
-    *wrote = may_write(batch, memory);
-    if (run_one(batch, BLOCK_READ, info->block_count - 1, 1, memory) != STATUS_OK)
-        return "reading the last block failed";
     if (run_one(batch, BLOCK_READ, info->block_count, 1, memory) != STATUS_OUT_OF_RANGE)
         return "a read behind the last block was not refused as out of range";
     if (run_one(batch, BLOCK_WRITE, info->block_count - 1, 2, memory) ==
@@ -202,17 +212,17 @@ static const char *test_disk(struct batch *batch, uint8_t *memory, uint64_t bloc
     return pattern_wrong(batch, memory, blocks);
 }
 
-static const char *test_device(struct block_device *block, bool *wrote)
+static const char *test_block(struct block_device *block, bool *wrote)
 {
     uint64_t blocks = block->info.block_count < PATTERN_BLOCKS ? block->info.block_count : PATTERN_BLOCKS;
     uint8_t *memory = aligned_alloc(4096, PATTERN_BLOCKS * block->info.block_size);
     struct batch *batch = calloc(1, sizeof *batch);
     const char *wrong = "not enough memory for the test";
 
-    *wrote = false;
-    if (block->info.block_count == 0)
+    if (block->info.block_count == 0) {
         wrong = NULL; /* an empty drive: there is nothing to read */
-    else if (memory != NULL && batch != NULL) {
+        *wrote = false;
+    } else if (memory != NULL && batch != NULL) {
         batch->block = block;
         wrong = test_disk(batch, memory, blocks, wrote);
     }
@@ -223,27 +233,42 @@ static const char *test_device(struct block_device *block, bool *wrote)
     return wrong;
 }
 
+/* False: the test has failed. A disk with partitions is not written to but in those that are meant for vmos. */
+static bool test_one(struct block_device *block, bool writable, unsigned *written, struct selftest_result *result)
+{
+    bool wrote = writable;
+    const char *wrong = test_block(block, &wrote);
+
+    if (wrong != NULL) {
+        selftest_is(result, SELFTEST_FAIL, "%s: %s", block->name, wrong);
+        return false;
+    }
+    *written += wrote;
+    if (!wrote)
+        log_info(block->name, "self-test only read: the disk %s",
+                 block->info.read_only ? "is read-only" : "holds data or is empty");
+    return true;
+}
+
 void selftest_blk(struct selftest_result *result)
 {
-    unsigned disks = 0, written = 0;
+    unsigned disks = 0, partitions = 0, written = 0;
 
     for (struct device *device = device_first(); device != NULL; device = device->next)
         for (struct block_device *block = device->blocks; block != NULL; block = block->next) {
-            bool wrote;
             disks++;
-            const char *wrong = test_device(block, &wrote);
-            if (wrong != NULL) {
-                selftest_is(result, SELFTEST_FAIL, "%s: %s", block->name, wrong);
+            if (!test_one(block, !disk_has_table(block), &written, result))
                 return;
+            for (struct partition *at = partitions_of(block); at != NULL; at = at->next) {
+                partitions++;
+                if (!test_one(&at->block, gpt_is_vmos_data(at->entry.type), &written, result))
+                    return;
             }
-            written += wrote;
-            if (!wrote)
-                log_info(block->name, "self-test only read: the disk %s",
-                         block->info.read_only ? "is read-only" : "holds data or is empty");
         }
     if (disks == 0)
         selftest_is(result, SELFTEST_SKIP, "no disk");
     else
         selftest_is(result, SELFTEST_PASS,
-                    "%u disks; pattern written, flushed and read back on %u; out of range refused", disks, written);
+                    "%u disks, %u partitions; pattern written, flushed and read back on %u; out of range refused",
+                    disks, partitions, written);
 }

@@ -8,6 +8,7 @@
 #include <authority/device.h>
 #include <kernel/kernel.h>
 #include <kernel/log.h>
+#include <kernel/partition.h>
 #include <kernel/selftest.h>
 #include <platform/cpu.h>
 #include <stdio.h>
@@ -145,6 +146,17 @@ bool devices_dispatch(void)
     return true;
 }
 
+static unsigned partition_rounds;
+
+bool partitions_dispatch(void)
+{
+    assert_int_equal(disabled, 0);
+    if (partition_rounds == 0)
+        return false;
+    partition_rounds--;
+    return true;
+}
+
 bool devices_pending(void)
 {
     bool pending = pending_once;
@@ -219,6 +231,9 @@ static void waits(void **state)
     assert_int_equal(sleeps, 10);
     busy_rounds = 5;
     assert_true(wait_for(7, DEADLINE_NEVER)); /* who was busy is asked again at once */
+    assert_int_equal(sleeps, 1);
+    partition_rounds = 5;
+    assert_true(wait_for(7, DEADLINE_NEVER)); /* the same for partitions */
     assert_int_equal(sleeps, 1);
     pending_once = true;
     assert_true(wait_for(3, DEADLINE_NEVER)); /* raised since the dispatch: no sleep over it */
