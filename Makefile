@@ -117,11 +117,12 @@ kernels:
 	$Q$(foreach a,$(ARCHES),$(MAKE) --no-print-directory ARCH=$a all &&) true
 
 include test/test.mk
+include tools/image.mk
 
 clean:
 	rm -rf build
 
 help:
-	@sed -n 's/^##//p' Makefile test/test.mk
+	@sed -n 's/^##//p' Makefile test/test.mk tools/image.mk
 
 -include $(OBJECTS:.o=.d)
