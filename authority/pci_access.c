@@ -5,6 +5,7 @@
  */
 #include "pci_access.h"
 
+#include <lib/bytes.h>
 #include <platform/clock.h>
 #include <platform/cpu.h>
 #include <platform/mmu.h>
@@ -39,6 +40,21 @@ static bool reachable(const struct pci_access *access, struct pci_address where,
 
 /* ---- ECAM ------------------------------------------------------------------------------------------ */
 
+/* With its neighbour where both fill one large leaf of the page tables, which needs no table of its own. Nothing beyond
+ * the bridge's last bus is ever mapped. */
+static volatile uint8_t *map_bus(const struct machine_host_bridge *bridge, uint8_t bus)
+{
+    uint64_t at = bridge->ecam + (unsigned)(bus - bridge->first_bus) * BUS_SIZE;
+    uint64_t end = bridge->ecam + (unsigned)(bridge->last_bus - bridge->first_bus + 1) * BUS_SIZE;
+    uint64_t pair = align_down(at, 2 * BUS_SIZE);
+
+    if (pair >= bridge->ecam && pair + 2 * BUS_SIZE <= end) {
+        volatile uint8_t *both = vm_map_device(pair, 2 * BUS_SIZE);
+        return both != NULL ? both + (at - pair) : NULL;
+    }
+    return vm_map_device(at, BUS_SIZE);
+}
+
 /* The register itself; NULL when its bus cannot be mapped. Two CPUs that miss at once both map, and get the
  * same address; a place is read whole or not at all because its pointer is written last. */
 static volatile uint8_t *ecam_register(const struct pci_access *access, struct pci_address where, unsigned offset)
@@ -48,8 +64,7 @@ static volatile uint8_t *ecam_register(const struct pci_access *access, struct p
     volatile uint8_t *space = __atomic_load_n(&self->mapped[slot].space, __ATOMIC_ACQUIRE);
 
     if (space == NULL || self->mapped[slot].bus != where.bus) {
-        unsigned index = (unsigned)where.bus - self->bridge->first_bus;
-        space = vm_map_device(self->bridge->ecam + index * BUS_SIZE, BUS_SIZE);
+        space = map_bus(self->bridge, where.bus);
         if (space == NULL)
             return NULL;
         uintptr_t saved = cpu_interrupts_disable();
@@ -64,14 +79,10 @@ static volatile uint8_t *ecam_register(const struct pci_access *access, struct p
 static uint32_t ecam_read(const struct pci_access *access, struct pci_address where, unsigned offset, unsigned width)
 {
     volatile uint8_t *place = reachable(access, where, offset, width) ? ecam_register(access, where, offset) : NULL;
+    uint32_t value;
 
-    if (place == NULL)
-        return all_ones(width);
-    if (width == 1)
-        return *place;
-    if (width == 2)
-        return *(volatile uint16_t *)place;
-    return *(volatile uint32_t *)place;
+    /* Tables can promise more configuration space than there is. */
+    return place != NULL && cpu_probe_read(place, width, &value) ? value : all_ones(width);
 }
 
 static void ecam_write(const struct pci_access *access, struct pci_address where, unsigned offset, unsigned width,

@@ -43,6 +43,10 @@ _Noreturn void cpu_halt(void);
 /* 64 random bits from RDSEED/RDRAND, RNDR or Zkr's seed; false when there is none or it fails. */
 bool cpu_random(uint64_t *value);
 
+/* Reads a register of 1, 2 or 4 bytes, naturally aligned, that may not be there: false where the access aborts, which
+ * on arm64 and rv64 it can. */
+bool cpu_probe_read(const volatile void *address, unsigned width, uint32_t *value);
+
 /* Ends the machine. Each tries what `machine_power` and the platform offer, in a fallback chain, and
  * returns only when nothing worked. `failed` is told as exit status where the machine can. */
 struct machine;

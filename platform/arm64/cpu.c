@@ -233,3 +233,10 @@ void cpu_reset(const struct machine *machine)
     write_register(&machine->power.reboot_register, machine->power.reboot_value);
     write_register(&machine->power.reset, machine->power.reset_value);
 }
+
+bool cpu_probe_read(const volatile void *address, unsigned width, uint32_t *value)
+{
+    return width == 1   ? probe_read8(address, value)
+           : width == 2 ? probe_read16(address, value)
+                        : probe_read32(address, value);
+}

@@ -28,6 +28,8 @@ extern struct cpu boot_local;
 extern char trap_vectors[], trap_stack_bottom[], trap_stack_top[];
 
 /* trap.S: reads a register that may not be there; false when the bus says so. */
+bool probe_read8(const volatile void *address, uint32_t *value);
+bool probe_read16(const volatile void *address, uint32_t *value);
 bool probe_read32(const volatile void *address, uint32_t *value);
 /* trap.S: calls to whoever runs below us; -1, which is PSCI's NOT_SUPPORTED, when the instruction does not exist. */
 int64_t call_hypervisor(uint32_t function);

@@ -117,15 +117,20 @@ enter:
     .endm
 
     .section .text.probe, "ax"
-    .global probe_read32
-probe_read32:
-    may_trap ldr w2, [x0]
+    .macro probe name, load
+    .global \name
+\name:
+    may_trap \load w2, [x0]
     str w2, [x1]
     mov w0, #1
     ret
 9999:
     mov w0, #0
     ret
+    .endm
+    probe probe_read8, ldrb
+    probe probe_read16, ldrh
+    probe probe_read32, ldr
 
     /* SMC calling convention 1.0 and later [Arm DEN 0028]: x18 to x30 and sp are kept, x0 to x17 may be lost. The
      * immediate of both instructions is 0. */

@@ -171,3 +171,14 @@ void cpu_reset(const struct machine *machine)
     sbi_reboot();
     log_error("cpu", "neither a reset register nor the firmware has restarted the machine");
 }
+
+bool cpu_probe_read(const volatile void *address, unsigned width, uint32_t *value)
+{
+    uint64_t read = 0;
+    bool good = width == 1   ? try_instruction("lbu %0, (%2)", read, (uintptr_t)address)
+                : width == 2 ? try_instruction("lhu %0, (%2)", read, (uintptr_t)address)
+                             : try_instruction("lwu %0, (%2)", read, (uintptr_t)address);
+
+    *value = (uint32_t)read;
+    return good;
+}

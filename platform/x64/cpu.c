@@ -239,3 +239,12 @@ bool cpu_random(uint64_t *value)
     return (cpu_has(FEATURE_RDSEED) && random_from(seed_once, 64, value)) ||
            (cpu_has(FEATURE_RDRAND) && random_from(random_once, 16, value));
 }
+
+/* Nothing aborts: what is not there reads as all ones. */
+bool cpu_probe_read(const volatile void *address, unsigned width, uint32_t *value)
+{
+    *value = width == 1   ? *(const volatile uint8_t *)address
+             : width == 2 ? *(const volatile uint16_t *)address
+                          : *(const volatile uint32_t *)address;
+    return true;
+}
