@@ -122,6 +122,29 @@ bool pci_write_bars(const struct pci_access *access, struct pci_function *functi
 /* The line that the function's INTx pin arrives at, by the bridge's routes; MACHINE_NO_LINE: not routed. */
 struct machine_line pci_intx_line(const struct machine_host_bridge *bridge, const struct pci_function *function);
 
+/* Offset of a field of the Express capability that is `width` bytes; 0 when the function has none there. */
+unsigned pci_express_field(const struct pci_function *function, unsigned field, unsigned width);
+
+/* What differs in configuration space from what was found (and, for BARs, assigned), as in "BAR 2 has moved";
+ * NULL when nothing does. Reads only. */
+const char *pci_verify(const struct pci_access *access, const struct pci_function *function);
+
+/* Errors that a function has recorded: the bits that its registers showed [PCI Express Base 6.0 §6.2, §7.8.4]. */
+struct pci_errors {
+    uint16_t status, secondary; /* secondary: of a bridge, for the bus behind it */
+    uint8_t express;
+    uint32_t uncorrectable, correctable;
+};
+
+/* Takes the errors out of the function's registers and adds them to `errors`; whether there were any. A function
+ * that reads as all ones has recorded none. */
+bool pci_errors_take(const struct pci_access *access, const struct pci_function *function, struct pci_errors *errors);
+/* "received master abort, unsupported request"; "none". */
+void pci_errors_text(const struct pci_errors *errors, char *text, size_t size);
+
+/* "8 GT/s x4 of at most 16 GT/s x8"; false for a function without a link of its own. */
+bool pci_link_text(const struct pci_access *access, const struct pci_function *function, char *text, size_t size);
+
 /* "Amazon ENA network adapter" for the functions that vmos knows by name, else NULL. */
 const char *pci_function_name(const struct pci_function *function);
 /* "ethernet controller", by class; never NULL. */

@@ -50,6 +50,16 @@ static struct slice slice_of(const struct assignment *all, uint8_t bus)
     return slice;
 }
 
+/* Whether functions[i] shares the addresses of this bus with its functions: all root buses lie in one space. */
+static bool beside(const struct assignment *all, const struct slice *slice, size_t i)
+{
+    const struct pci_function *function = all->functions[i];
+
+    return (i >= slice->begin && i < slice->end) ||
+           (slice->parent == NULL &&
+            function->root_device == (uint16_t)(function->where.bus << 8 | function->where.devfn));
+}
+
 /* Which window of the bridge above this is to lie in. */
 static unsigned route(const struct pci_function *parent, const struct pci_bar *bar)
 {
@@ -101,7 +111,9 @@ static const char *placement_fault(const struct assignment *all, const struct sl
     if (slice->parent == NULL && bar->kind != PCI_BAR_IO &&
         overlaps(bar->cpu_address, bar->size, all->bridge->ecam, ecam_size(all->bridge)))
         return "overlaps the configuration space";
-    for (size_t k = slice->begin; k <= i; k++) {
+    for (size_t k = 0; k <= i; k++) {
+        if (!beside(all, slice, k))
+            continue;
         for (unsigned b = 0; b < (k == i ? index : (unsigned)PCI_MAX_BARS); b++) {
             const struct pci_bar *other = &all->functions[k]->bars[b];
             if (other->kind != PCI_BAR_NONE && other->assigned && same_space(bar, other) &&
@@ -270,7 +282,9 @@ static void size_windows(const struct assignment *all)
 static uint64_t obstacle_end(const struct assignment *all, const struct slice *slice, const struct pci_bar *bar,
                              uint64_t base)
 {
-    for (size_t i = slice->begin; i < slice->end; i++) {
+    for (size_t i = 0; i < all->count; i++) {
+        if (!beside(all, slice, i))
+            continue;
         for (unsigned b = 0; b < PCI_MAX_BARS; b++) {
             const struct pci_bar *other = &all->functions[i]->bars[b];
             if (other->kind != PCI_BAR_NONE && other->assigned && same_space(bar, other) &&

@@ -5,6 +5,10 @@
  * sense, then ours for the rest. The second goes over the buses that were reached, ascending, and reads each
  * function. Only buses that a bridge leads to are touched, and below a PCI Express port only device 0.
  *
+ * Other host bridges can lead to buses of the same segment that no bridge of the first one leads to (QEMU's pxb-pcie).
+ * Only AML would name them; but each shows as a function of class host bridge on the first bus. Where there is more
+ * than one, buses that nobody forwards are looked at for anything that answers.
+ *
  * No recursion: a bus remembers the bridge that leads to it, and that is the way back. A bus behind a bridge
  * has a higher number than the bridge's own, whoever numbered it, so no walk can go round in circles.
  */
@@ -17,11 +21,15 @@
 
 #define CONVENTIONAL 0xffu
 
+enum { MAX_ROOTS = 16 };
+
 struct bus {
     uint8_t parent, devfn; /* the bridge that leads here */
     uint8_t limit;         /* the bridge forwards numbers up to this one; while numbering, may */
     uint8_t last;          /* the highest number in use here and below */
     bool reached;
+    bool root;       /* no bridge leads here, a host bridge does */
+    bool forwarded;  /* while looking for roots: some bridge passes this number on */
     bool ours;       /* numbered by us */
     uint8_t type;    /* of the bridge that leads here: PCI_EXPRESS_TYPE_*, or CONVENTIONAL */
     bool one_device; /* below a PCI Express port there is no device but 0 */
@@ -248,11 +256,10 @@ static void leave(struct walk *walk, uint8_t number)
         walk->buses[bus->parent].last = bus->limit;
 }
 
-/* One walk over all bridges. With `accept`, only those with sane numbers are entered; without, all are, and
- * those that the first walk left out are numbered. */
-static void number_buses(struct walk *walk, bool accept)
+/* One walk over all bridges below a root. With `accept`, only those with sane numbers are entered; without, all are,
+ * and those that the first walk left out are numbered. */
+static void number_buses(struct walk *walk, uint8_t first, bool accept)
 {
-    uint8_t first = walk->bridge->first_bus;
     uint8_t bus = first;
     struct cursor cursor = cursor_start(walk, first);
 
@@ -277,6 +284,66 @@ static void number_buses(struct walk *walk, bool accept)
     }
 }
 
+/* ---- Roots ----------------------------------------------------------------------------------------- */
+
+/* Notes which buses the bridges on this one pass on now; how many host bridges show themselves on it. */
+static unsigned survey(struct walk *walk, uint8_t bus)
+{
+    struct cursor cursor = cursor_start(walk, bus);
+    unsigned host_bridges = 0;
+
+    while (cursor_next(walk, &cursor)) {
+        host_bridges += pci_read16(walk->access, cursor.where, PCI_CLASS + 1) == 0x0600;
+        if (cursor.header_type != PCI_HEADER_BRIDGE)
+            continue;
+        uint32_t numbers = pci_read32(walk->access, cursor.where, PCI_PRIMARY_BUS);
+        for (unsigned n = numbers >> 8 & 0xff; n != 0 && n <= (numbers >> 16 & 0xff); n++)
+            walk->buses[n].forwarded = true;
+    }
+    return host_bridges;
+}
+
+static bool answers(const struct walk *walk, uint8_t bus)
+{
+    for (unsigned device = 0; device < 32; device++) {
+        struct pci_address where = {walk->bridge->segment, bus, (uint8_t)(device << 3)};
+        uint16_t vendor = pci_read16(walk->access, where, PCI_VENDOR);
+        if (vendor != 0 && vendor != UINT16_MAX)
+            return true;
+    }
+    return false;
+}
+
+/* Each root may number up to where the next one begins. */
+static void find_roots(struct walk *walk)
+{
+    unsigned first = walk->bridge->first_bus, last = last_bus(walk->bridge), roots = 1, end = last;
+
+    walk->buses[first] = (struct bus){.reached = true, .root = true};
+    if (survey(walk, (uint8_t)first) > 1)
+        for (unsigned bus = first + 1; bus <= last && roots < MAX_ROOTS; bus++) {
+            if (walk->buses[bus].forwarded || !answers(walk, (uint8_t)bus))
+                continue;
+            walk->buses[bus] = (struct bus){.reached = true, .root = true};
+            roots++;
+            survey(walk, (uint8_t)bus);
+        }
+    for (unsigned bus = last + 1; bus-- > first;) {
+        if (!walk->buses[bus].root)
+            continue;
+        walk->buses[bus].limit = (uint8_t)end;
+        walk->buses[bus].last = (uint8_t)bus;
+        end = bus - 1;
+    }
+}
+
+static void number_roots(struct walk *walk, bool accept)
+{
+    for (unsigned bus = walk->bridge->first_bus; bus <= last_bus(walk->bridge); bus++)
+        if (walk->buses[bus].root)
+            number_buses(walk, (uint8_t)bus, accept);
+}
+
 /* ---- Each function --------------------------------------------------------------------------------- */
 
 /*
@@ -290,7 +357,7 @@ static void look_from_root(const struct walk *walk, struct pci_function *functio
     unsigned pin = function->interrupt_pin;
 
     function->requester = (uint16_t)(bus << 8 | devfn);
-    while (bus != walk->bridge->first_bus) {
+    while (!walk->buses[bus].root) {
         const struct bus *above = &walk->buses[bus];
         if (pin != 0)
             pin = (pin - 1 + (devfn >> 3)) % 4 + 1;
@@ -365,13 +432,12 @@ void pci_enumerate(const struct machine_host_bridge *bridge, uint16_t bridge_ind
                    pci_found *found, void *context)
 {
     struct walk walk = {.bridge = bridge, .access = access, .patience_ms = RETRY_TOTAL_MS};
-    struct bus *root = &walk.buses[bridge->first_bus];
 
-    *root = (struct bus){.reached = true, .limit = last_bus(bridge), .last = bridge->first_bus};
+    find_roots(&walk);
     if (bridge->firmware_configured || access->read_only)
-        number_buses(&walk, true);
+        number_roots(&walk, true);
     if (!access->read_only)
-        number_buses(&walk, false);
+        number_roots(&walk, false);
     for (unsigned bus = bridge->first_bus; bus <= last_bus(bridge); bus++) {
         if (walk.buses[bus].reached && !emit_bus(&walk, (uint8_t)bus, bridge_index, found, context))
             return;

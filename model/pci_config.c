@@ -40,18 +40,25 @@ static bool is_bridge(const struct pci_model_function *function)
 
 /* ---- Routing --------------------------------------------------------------------------------------- */
 
-/* Which function answers; NULL: nobody. */
-static struct pci_model_function *find(struct pci_model *model, struct pci_address where)
+static bool lies_on(const struct pci_model *model, const struct pci_model_function *function, int parent, unsigned root)
 {
-    unsigned bus = model->first_bus;
+    return function->parent == parent &&
+           (parent != PCI_MODEL_ROOT || (function->root_bus != 0 ? function->root_bus : model->first_bus) == root);
+}
+
+/* Which function below this root answers; NULL: nobody. */
+static struct pci_model_function *find_below(struct pci_model *model, struct pci_address where, unsigned root)
+{
+    unsigned bus = root;
     int parent = PCI_MODEL_ROOT;
 
     for (unsigned depth = 0; depth < 256 && bus != where.bus; depth++) {
         int next = -2;
         for (size_t i = 0; i < model->count && next == -2; i++) {
             const struct pci_model_function *function = &model->functions[i];
-            if (function->parent == parent && is_bridge(function) && where.bus >= function->space[PCI_SECONDARY_BUS] &&
-                where.bus <= function->space[PCI_SUBORDINATE_BUS] && function->space[PCI_SECONDARY_BUS] != 0) {
+            if (lies_on(model, function, parent, root) && is_bridge(function) &&
+                where.bus >= function->space[PCI_SECONDARY_BUS] && where.bus <= function->space[PCI_SUBORDINATE_BUS] &&
+                function->space[PCI_SECONDARY_BUS] != 0) {
                 next = (int)i;
                 bus = function->space[PCI_SECONDARY_BUS];
             }
@@ -65,10 +72,21 @@ static struct pci_model_function *find(struct pci_model *model, struct pci_addre
         uint8_t mask = function->every_device ? 0x07 : 0xff;
         if (function->every_function)
             mask &= 0xf8;
-        if (function->parent == parent && ((function->devfn ^ where.devfn) & mask) == 0)
+        if (lies_on(model, function, parent, root) && ((function->devfn ^ where.devfn) & mask) == 0)
             return function;
     }
     return NULL;
+}
+
+/* NULL: nobody. */
+static struct pci_model_function *find(struct pci_model *model, struct pci_address where)
+{
+    struct pci_model_function *found = find_below(model, where, model->first_bus);
+
+    for (size_t i = 0; i < model->count && found == NULL; i++)
+        if (model->functions[i].root_bus != 0)
+            found = find_below(model, where, model->functions[i].root_bus);
+    return found;
 }
 
 static bool admissible(struct pci_model *model, struct pci_address where, unsigned offset, unsigned width)
@@ -79,6 +97,68 @@ static bool admissible(struct pci_model *model, struct pci_address where, unsign
     if (!good)
         model->strays++;
     return good;
+}
+
+/* Behind something that is gone nothing answers. */
+static bool is_cut(const struct pci_model *model, const struct pci_model_function *function)
+{
+    for (int up = function->parent; up != PCI_MODEL_ROOT; up = model->functions[up].parent)
+        if (model->functions[up].gone)
+            return true;
+    return false;
+}
+
+/* Offset of the capability, 0 when there is none. */
+static unsigned capability_of(const struct pci_model_function *function, uint8_t identifier)
+{
+    unsigned offset = function->space[PCI_CAPABILITIES];
+
+    for (unsigned i = 0; i < 64 && offset >= PCI_FIRST_CAPABILITY; i++) {
+        if (function->space[offset] == identifier)
+            return offset;
+        offset = function->space[offset + 1];
+    }
+    return 0;
+}
+
+static void reset(struct pci_model_function *function)
+{
+    for (unsigned i = 0; i < sizeof function->space; i++)
+        function->space[i] &= (uint8_t)~function->writable[i];
+    function->resets++;
+    function->retries = function->reset_retries;
+    function->gone = function->reset_gone;
+    function->stuck_bars = function->reset_stuck_bars;
+    if (function->reset_vendor != 0)
+        pci_model_set(function, PCI_VENDOR, 2, function->reset_vendor);
+}
+
+/* What a write sets off. */
+static void written(struct pci_model *model, struct pci_model_function *function, unsigned offset)
+{
+    unsigned express = capability_of(function, PCI_CAPABILITY_EXPRESS);
+    unsigned features = capability_of(function, PCI_CAPABILITY_ADVANCED_FEATURES);
+
+    if (express != 0 && offset == express + PCI_EXPRESS_CONTROL &&
+        (pci_model_get(function, offset, 2) & PCI_EXPRESS_CONTROL_RESET) != 0) {
+        bool able = (pci_model_get(function, express + PCI_EXPRESS_CAPABILITIES, 4) & PCI_EXPRESS_CAPABILITIES_RESET);
+        function->space[offset + 1] &= 0x7f;
+        if (able)
+            reset(function);
+    }
+    if (features != 0 && offset == features + PCI_FEATURES_CONTROL && (function->space[offset] & 1) != 0)
+        reset(function);
+    if (express != 0 && is_bridge(function) && offset == express + PCI_EXPRESS_SLOT_CONTROL &&
+        (pci_model_get(function, express + PCI_EXPRESS_SLOT_CAPABILITIES, 4) & PCI_SLOT_HOT_PLUG) != 0) {
+        unsigned status = express + PCI_EXPRESS_SLOT_STATUS;
+        function->space[status] |= PCI_SLOT_COMMAND_COMPLETED;
+        if ((pci_model_get(function, offset, 2) & PCI_SLOT_POWER_OFF) != 0) {
+            function->space[status] &= (uint8_t)~PCI_SLOT_PRESENT;
+            for (size_t i = 0; i < model->count; i++)
+                if (model->functions[i].parent == function - model->functions)
+                    model->functions[i].gone = true;
+        }
+    }
 }
 
 static uint32_t model_read(const struct pci_access *access, struct pci_address where, unsigned offset, unsigned width)
@@ -93,6 +173,8 @@ static uint32_t model_read(const struct pci_access *access, struct pci_address w
     if (function == NULL)
         return ones;
     function->reads++;
+    if (function->gone || is_cut(model, function))
+        return ones;
     if (function->vanish_after != 0 && function->reads > function->vanish_after)
         return ones;
     if (offset == PCI_VENDOR && width == 4 && function->retries > 0) {
@@ -116,7 +198,8 @@ static void model_write(const struct pci_access *access, struct pci_address wher
     if (!admissible(model, where, offset, width))
         return;
     struct pci_model_function *function = find(model, where);
-    if (function == NULL || (function->vanish_after != 0 && function->reads > function->vanish_after))
+    if (function == NULL || function->gone || is_cut(model, function) ||
+        (function->vanish_after != 0 && function->reads > function->vanish_after))
         return;
     if (bar_offset(function, offset)) {
         if (value == UINT32_MAX && (function->space[PCI_COMMAND] & (PCI_COMMAND_IO | PCI_COMMAND_MEMORY)) != 0)
@@ -136,7 +219,9 @@ static void model_write(const struct pci_access *access, struct pci_address wher
         uint8_t mask = function->writable[offset + i];
         uint8_t *byte = &function->space[offset + i];
         *byte = (uint8_t)((*byte & ~mask) | ((uint8_t)(value >> (8 * i)) & mask));
+        *byte &= (uint8_t) ~(function->clears[offset + i] & (uint8_t)(value >> (8 * i)));
     }
+    written(model, function, offset);
 }
 
 static void model_pause(const struct pci_access *access, unsigned milliseconds)
@@ -252,6 +337,49 @@ unsigned pci_model_msix(struct pci_model_function *function, unsigned vectors, u
     pci_model_set(function, offset + PCI_MSIX_TABLE, 4, table | bar);
     pci_model_set(function, offset + PCI_MSIX_PENDING, 4, pending | pending_bar);
     return offset;
+}
+
+unsigned pci_model_express(struct pci_model_function *function, bool can_reset)
+{
+    unsigned offset = pci_model_capability(function, PCI_CAPABILITY_EXPRESS, 0x3c);
+
+    pci_model_set(function, offset + PCI_EXPRESS_FLAGS, 2, 2);
+    pci_model_set(function, offset + PCI_EXPRESS_CAPABILITIES, 4, can_reset ? PCI_EXPRESS_CAPABILITIES_RESET : 0);
+    allow(function, offset + PCI_EXPRESS_CONTROL, 2, 0xffff);
+    allow(function, offset + PCI_EXPRESS_CONTROL2, 2, 0xffff);
+    function->clears[offset + PCI_EXPRESS_STATUS] = PCI_EXPRESS_STATUS_ERRORS;
+    function->clears[PCI_STATUS + 1] = PCI_STATUS_ERRORS >> 8;
+    return offset;
+}
+
+unsigned pci_model_features(struct pci_model_function *function)
+{
+    unsigned offset = pci_model_capability(function, PCI_CAPABILITY_ADVANCED_FEATURES, 6);
+
+    pci_model_set(function, offset + 2, 1, 6);
+    pci_model_set(function, offset + PCI_FEATURES_CAPABILITIES, 1, PCI_FEATURES_HAS_PENDING | PCI_FEATURES_HAS_RESET);
+    allow(function, offset + PCI_FEATURES_CONTROL, 1, PCI_FEATURES_RESET);
+    return offset;
+}
+
+void pci_model_errors(struct pci_model_function *function)
+{
+    pci_model_set(function, 0x100, 4, 0x00020000 | PCI_EXTENDED_ERRORS);
+    memset(&function->clears[0x100 + PCI_ERRORS_UNCORRECTABLE], 0xff, 4);
+    memset(&function->clears[0x100 + PCI_ERRORS_CORRECTABLE], 0xff, 4);
+}
+
+void pci_model_slot(struct pci_model_function *port)
+{
+    unsigned express = capability_of(port, PCI_CAPABILITY_EXPRESS);
+
+    port->space[express + PCI_EXPRESS_FLAGS + 1] |= PCI_EXPRESS_FLAGS_SLOT >> 8;
+    pci_model_set(port, express + PCI_EXPRESS_SLOT_CAPABILITIES, 4,
+                  PCI_SLOT_HAS_BUTTON | PCI_SLOT_HAS_POWER_CONTROLLER | PCI_SLOT_HOT_PLUG);
+    allow(port, express + PCI_EXPRESS_SLOT_CONTROL, 2, 0x07ff);
+    pci_model_set(port, express + PCI_EXPRESS_SLOT_STATUS, 2, PCI_SLOT_PRESENT);
+    port->clears[express + PCI_EXPRESS_SLOT_STATUS] = PCI_SLOT_EVENTS & 0xff;
+    port->clears[express + PCI_EXPRESS_SLOT_STATUS + 1] = PCI_SLOT_EVENTS >> 8;
 }
 
 /* ---- Addresses ------------------------------------------------------------------------------------- */

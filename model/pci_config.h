@@ -15,7 +15,9 @@ enum { PCI_MODEL_ROOT = -1 };
 struct pci_model_function {
     int parent; /* index of the bridge above, or PCI_MODEL_ROOT */
     uint8_t devfn;
+    uint8_t root_bus; /* with PCI_MODEL_ROOT: of another host bridge's bus; 0: the first */
     uint8_t space[4096], writable[4096];
+    uint8_t clears[4096];     /* bits that writing 1 clears */
     unsigned next_capability; /* where the next one goes */
     unsigned last_link;       /* offset of the byte that will point to it */
     unsigned sized_decoding;  /* BARs written all ones while decoding was on */
@@ -30,6 +32,14 @@ struct pci_model_function {
     unsigned retries;      /* so many reads of the vendor give "not ready" */
     unsigned vanish_after; /* all ones after so many reads; 0: never */
     unsigned reads;
+    bool gone; /* all ones, from now on */
+
+    /* What a reset of the function does besides forgetting all that can be written */
+    unsigned resets;        /* counted */
+    unsigned reset_retries; /* so many "not ready" after it */
+    bool reset_gone;        /* it is gone after it */
+    bool reset_stuck_bars;  /* BARs keep nothing after it */
+    uint16_t reset_vendor;  /* 0: as before */
 };
 
 struct pci_model {
@@ -59,6 +69,16 @@ void pci_model_bar(struct pci_model_function *function, unsigned index, enum pci
 unsigned pci_model_capability(struct pci_model_function *function, uint8_t identifier, unsigned size);
 unsigned pci_model_msix(struct pci_model_function *function, unsigned vectors, unsigned bar, uint32_t table,
                         unsigned pending_bar, uint32_t pending);
+
+/* A PCI Express capability of an endpoint; with `reset` it can be reset. Returns its offset. */
+unsigned pci_model_express(struct pci_model_function *function, bool reset);
+/* Advanced Features with a reset, for a conventional function. */
+unsigned pci_model_features(struct pci_model_function *function);
+/* Advanced Error Reporting at 0x100. */
+void pci_model_errors(struct pci_model_function *function);
+/* Makes a port (pci_model_add_bridge) one with a hot-plug slot that has something in it, a button and power; what is
+ * behind it is gone when that is switched off. */
+void pci_model_slot(struct pci_model_function *port);
 
 void pci_model_set(struct pci_model_function *function, unsigned offset, unsigned width, uint32_t value);
 uint32_t pci_model_get(const struct pci_model_function *function, unsigned offset, unsigned width);
