@@ -62,6 +62,9 @@ struct device {
     const struct driver *driver;
     void *driver_state;
     bool running, failed, woken;
+    bool gone;         /* it has left the machine */
+    bool left_running; /* firmware left it bus master, and it was not reset since */
+    bool machine_ends; /* no owner will follow the present one */
     unsigned starts;
 
     /* PCI, else function is NULL */
@@ -81,6 +84,8 @@ struct device {
     struct dma_ledger ledger;
 
     uint64_t stale_uses, window_violations;
+    struct pci_errors errors; /* all that it has recorded since it was first claimed */
+    uint64_t error_reports, error_said_ns;
 
     struct block_device *blocks; /* in the order of publishing */
     struct nic_device *nic;
@@ -109,7 +114,9 @@ struct device *device_first(void);
 /* By name, NULL when there is none. */
 struct device *device_find(const char *name);
 void devices_report(struct printer *printer);
-void device_report(const struct device *device, struct printer *printer);
+void device_report(struct device *device, struct printer *printer);
+/* What its PCI function is, how its link runs, and which errors it has recorded. */
+void device_report_function(struct device *device, struct printer *printer);
 
 /* ---- revoke.c ------------------------------------------------------------------------------- */
 
@@ -136,8 +143,42 @@ void device_interrupts_end(struct device *device);
 /* Scrubs and frees what the domain owns. Unless `confirmed`: all of it, and what was lent, stays out of use and on
  * the ledger for good. */
 void device_dma_end(struct device *device, bool confirmed);
-/* Resets a virtio device whose registers were ever opened; true when each status register reads back 0 in time, and
- * for a device that vmos knows no reset of. */
-bool device_reset(struct device *device);
+/* Finds where the window's registers are, if that is not known yet. */
+enum status device_window_place(struct device *device, unsigned index);
+
+/* ---- reset.c ------------------------------------------------------------------------------------ */
+
+/* Resets a virtio or NVMe device whose registers were ever opened or that firmware left running; true when its status
+ * reads back so in time, and for a device of no class that vmos knows a reset of. */
+bool device_class_reset(struct device *device);
+bool device_has_class_reset(const struct device *device);
+/* Function Level Reset, by PCI Express or Advanced Features; takes 100 ms. False when the function does not come back
+ * as it was. */
+bool device_function_reset(struct device *device);
+bool device_has_function_reset(const struct device *device);
+/* What the function has asked of memory may still be under way when it can ask for no more; waits 100 ms at most
+ * [PCI Express Base 6.0 §7.5.3.5, Transactions Pending]. */
+bool device_transactions_done(const struct device *device);
+
+/* ---- slot.c: devices that leave, and the errors that they record ---------------------------------- */
+
+/* Whether the function no longer answers. */
+bool device_is_absent(const struct device *device);
+void device_mark_gone(struct device *device);
+/* Whether a function that does not answer can reach memory no more: its port says that it is empty, or passes nothing
+ * on since all behind it have fallen silent. On a root bus nobody can tell. */
+bool device_absence_is_sure(const struct device *device);
+/* Takes the errors that the function has recorded; says them, once a second at most. */
+void device_collect_errors(struct device *device);
+void device_forget_errors(struct device *device);
+/* After all devices were found. */
+void slots_discover(void);
+void slots_end(void);
+bool slots_pending(void);
+void slots_dispatch(void);
+
+/* manager.c, for slot.c */
+void device_stop(struct device *device, const char *reason);
+void device_depart(struct device *device);
 
 #endif

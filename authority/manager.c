@@ -110,6 +110,22 @@ static void announce_function(struct device *device)
              device->driver == NULL ? ", no driver" : "");
 }
 
+/* Nobody's device reaches memory: what firmware left running is stopped here and reset when it is claimed. Bridges
+ * keep what they pass on, and a PC's own parts (ISA, host bridge) are of no device that anybody claims. */
+static void stop_firmware(struct device *device)
+{
+    enum { CLASS_BRIDGE = 0x06 };
+    const struct pci_function *function = device->function;
+    uint16_t command = pci_read16(device->access, function->where, PCI_COMMAND);
+
+    if (function->class_code >> 16 == CLASS_BRIDGE || (command & PCI_COMMAND_MASTER) == 0 || command == UINT16_MAX)
+        return;
+    device->left_running = true;
+    pci_write16(device->access, function->where, PCI_COMMAND, command & (uint16_t)~PCI_COMMAND_MASTER);
+    if ((pci_read16(device->access, function->where, PCI_COMMAND) & PCI_COMMAND_MASTER) != 0)
+        log_warn(device->name, "was left bus master by firmware, and stays it");
+}
+
 static void discover_bridge(const struct machine *machine, uint16_t index)
 {
     const struct machine_host_bridge *bridge = &machine->host_bridges[index];
@@ -145,6 +161,8 @@ static void discover_bridge(const struct machine *machine, uint16_t index)
         if (device->driver != NULL)
             device->configuration = copy_configuration(device);
         announce_function(device);
+        device_forget_errors(device);
+        stop_firmware(device);
     }
     free(found);
 }
@@ -196,6 +214,7 @@ void devices_discover(const struct machine *machine, const struct driver *const 
         discover_bridge(machine, (uint16_t)i);
     for (uint32_t i = 0; i < machine->virtio_slot_count; i++)
         discover_slot(&machine->virtio_slots[i]);
+    slots_discover();
     if (devices == NULL)
         log_info("devices", "no devices were found");
 }
@@ -217,7 +236,7 @@ static void start(struct device *device)
         log_error(device->name, "is not in use: %s", status_text(status));
 }
 
-static void stop(struct device *device, const char *reason)
+void device_stop(struct device *device, const char *reason)
 {
     if (!device->running)
         return;
@@ -247,14 +266,26 @@ void devices_stop(void)
             if (device->running)
                 last = device;
         any = last != NULL;
-        if (any)
-            stop(last, "the machine ends");
+        if (any) {
+            last->machine_ends = true;
+            device_stop(last, "the machine ends");
+        }
     }
+    slots_end();
+}
+
+/* The device no longer answers: its driver, if it has one still, learns of it by being stopped. */
+void device_depart(struct device *device)
+{
+    device_stop(device, "the device has left the machine");
+    device_mark_gone(device);
 }
 
 static void recover(struct device *device)
 {
-    stop(device, "the device failed");
+    device_stop(device, "the device failed");
+    if (device->gone) /* which is why it failed */
+        return;
     if (device->starts >= DEVICE_MAX_STARTS) {
         log_error(device->name, "failed %u times and is left alone", device->starts);
         return;
@@ -269,13 +300,14 @@ bool devices_pending(void)
         if (device->running &&
             (device->failed || device->woken || __atomic_load_n(&device->events, __ATOMIC_ACQUIRE) != 0))
             return true;
-    return false;
+    return slots_pending();
 }
 
 bool devices_dispatch(void)
 {
-    bool any = false;
+    bool any = slots_pending();
 
+    slots_dispatch();
     for (struct device *device = devices; device != NULL; device = device->next) {
         if (!device->running)
             continue;
@@ -355,6 +387,7 @@ void device_fail(struct device *device, const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     log_error(device->name, "%s; its driver is stopped", text);
+    device_collect_errors(device);
     device->failed = true;
 }
 
@@ -416,7 +449,10 @@ static const char *state_text(const struct device *device)
 {
     static const char *const states[] = {"free", "claimed", "revoking", "quarantined"};
 
-    return device->driver == NULL ? "no driver" : device->running ? "running" : states[device->ownership.state];
+    return device->gone && device->ownership.state == DEVICE_FREE ? "gone"
+           : device->driver == NULL                               ? "no driver"
+           : device->running                                      ? "running"
+                                                                  : states[device->ownership.state];
 }
 
 static const char *delivery_text(const struct device *device)
@@ -442,7 +478,19 @@ void devices_report(struct printer *printer)
     }
 }
 
-void device_report(const struct device *device, struct printer *printer)
+void device_report_function(struct device *device, struct printer *printer)
+{
+    char text[200];
+
+    pci_report(device->function, printer);
+    if (pci_link_text(device->access, device->function, text, sizeof text))
+        print(printer, "link: %s\n", text);
+    device_collect_errors(device);
+    pci_errors_text(&device->errors, text, sizeof text);
+    print(printer, "errors: %s\n", text);
+}
+
+void device_report(struct device *device, struct printer *printer)
 {
     print(printer, "device: %s\nstate: %s\nepoch: %u\nstarts: %u\n", device->name, state_text(device),
           device->ownership.epoch, device->starts);
@@ -465,5 +513,5 @@ void device_report(const struct device *device, struct printer *printer)
               (unsigned long long)device->nic->counters.received_frames,
               (unsigned long long)device->nic->counters.dropped_frames);
     if (device->function != NULL)
-        pci_report(device->function, printer);
+        device_report_function(device, printer);
 }

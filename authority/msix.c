@@ -137,6 +137,17 @@ void msix_vector_mask(struct msix *msix, unsigned index, bool masked)
     }
 }
 
+bool msix_vector_masked(const struct msix *msix, unsigned index)
+{
+    if (!msix->enabled || index >= msix->vector_count)
+        return true;
+    if (msix->kind == MSIX_TABLE)
+        return (msix_table_read(entry(msix, index, ENTRY_CONTROL)) & PCI_MSIX_ENTRY_MASKED) != 0;
+    if (msix->function->msi.maskable)
+        return (pci_read32(msix->access, msix->function->where, msi_mask_offset(msix)) & 1) != 0;
+    return (read16(msix, control_offset(msix)) & PCI_MSI_CONTROL_ENABLE) == 0;
+}
+
 bool msix_vector_pending(const struct msix *msix, unsigned index)
 {
     if (!msix->enabled || index >= msix->vector_count)
@@ -198,10 +209,6 @@ enum status msix_open(struct msix *msix, struct pci_function *function, const st
     msix_line_enable(msix, false);
     if (!msix_decode(msix, true)) {
         msix_warn(msix, "does not decode its BARs; it is not used");
-        return STATUS_DEVICE_FAULT;
-    }
-    if (!msix_bus_master(msix, true)) {
-        msix_warn(msix, "cannot become bus master; it is not used");
         return STATUS_DEVICE_FAULT;
     }
     msix->table = again ? table : NULL;

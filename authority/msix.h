@@ -25,8 +25,8 @@ struct msix {
 
 /*
  * Takes the function into service: power state D0 (waits 10 ms when it was not, and writes the BARs again),
- * messages off, the line off, decoding and bus mastering on. Vectors are found but not enabled yet, so that a
- * function whose messages nobody can deliver may still use its line. Also after an earlier msix_open.
+ * messages off, the line off, decoding on; bus mastering stays as it was. Vectors are found but not enabled yet, so
+ * that a function whose messages nobody can deliver may still use its line. Also after an earlier msix_open.
  * STATUS_DEVICE_FAULT: the function does not answer, does not wake, or does not decode.
  */
 enum status msix_open(struct msix *msix, struct pci_function *function, const struct pci_access *access);
@@ -45,6 +45,9 @@ enum status msix_vector_set(struct msix *msix, unsigned index, uint64_t address,
 
 /* Masks or unmasks one vector, at its table entry, its MSI mask bit, or the MSI switch. */
 void msix_vector_mask(struct msix *msix, unsigned index, bool masked);
+
+/* Whether the vector is masked now, as the function shows it. */
+bool msix_vector_masked(const struct msix *msix, unsigned index);
 
 /* Whether the vector was raised while it was masked. */
 bool msix_vector_pending(const struct msix *msix, unsigned index);

@@ -40,13 +40,45 @@ static unsigned count_interrupts(const struct device *device)
     return count < DEVICE_MAX_INTERRUPTS ? count : DEVICE_MAX_INTERRUPTS;
 }
 
+/* Puts the function into service. What firmware left running still has the addresses that firmware gave it: it is
+ * reset before it may reach memory again. */
+static enum status open_function(struct device *device)
+{
+    if (device->gone)
+        return STATUS_NOT_FOUND;
+    enum status status = msix_open(&device->msix, device->function, device->access);
+    if (status != STATUS_OK)
+        return status;
+    if (device->left_running) {
+        bool reset = device_class_reset(device);
+        if (device_has_function_reset(device) && (!reset || !device_has_class_reset(device)))
+            reset = device_function_reset(device);
+        if (!reset) {
+            log_error(device->name, "was left running by firmware and does not reset; it is not used");
+            return STATUS_DEVICE_FAULT;
+        }
+        log_debug(device->name, "was left running by firmware and is reset");
+        device->left_running = false;
+    }
+    device_forget_errors(device); /* whoever made them, it was before this owner */
+    bool master = msix_bus_master(&device->msix, true);
+    if (device_is_absent(device)) { /* all ones look like every switch that is on */
+        device_mark_gone(device);
+        return STATUS_NOT_FOUND;
+    }
+    if (master)
+        return STATUS_OK;
+    log_error(device->name, "cannot become bus master; it is not used");
+    return STATUS_DEVICE_FAULT;
+}
+
 enum status device_claim(struct device *device)
 {
     struct ownership claimed = device->ownership;
     enum status status = ownership_step(&claimed, OWNERSHIP_CLAIM);
 
     if (status == STATUS_OK && device->function != NULL)
-        status = msix_open(&device->msix, device->function, device->access);
+        status = open_function(device);
     if (status != STATUS_OK)
         return status;
     unsigned count = count_interrupts(device);
@@ -62,32 +94,28 @@ enum status device_claim(struct device *device)
     return STATUS_OK;
 }
 
-/* What the function has asked of memory may still be under way when it can ask for no more
- * [PCI Express Base 6.0 §7.5.3.5, Transactions Pending]. */
-static bool transactions_done(const struct device *device)
-{
-    enum { DEVICE_STATUS = 0x0a, PENDING = 1 << 5, TRIES_MS = 100 };
-    unsigned capability = device->function->express;
-
-    for (unsigned tried = 0; capability != 0; tried++) {
-        uint32_t status =
-            device->access->read(device->access, device->function->where, capability + (unsigned)DEVICE_STATUS, 2);
-        if ((status & PENDING) == 0)
-            break;
-        if (tried == TRIES_MS)
-            return false;
-        clock_spin(NANOSECONDS_PER_MILLISECOND);
-    }
-    return true;
-}
-
-/* The reset is tried in any case. It comes last: without it the device would go on where it was as soon as the next
- * owner makes it bus master. */
+/* The resets are tried in any case. They come last: without them the device would go on where it was as soon as the
+ * next owner makes it bus master. With no owner to follow, it is enough that it is quiet. */
 static bool stop_dma(struct device *device)
 {
-    bool stopped = device->function == NULL || (msix_bus_master(&device->msix, false) && transactions_done(device));
+    bool stopped =
+        device->function == NULL || (msix_bus_master(&device->msix, false) && device_transactions_done(device));
+    bool reset = device_class_reset(device);
 
-    return device_reset(device) && stopped;
+    if (!device->machine_ends && device_has_function_reset(device))
+        reset = device_function_reset(device);
+    return stopped && reset;
+}
+
+/* A device that no longer answers is asked about at the bridge above it, also when it went in the middle of this. */
+static bool come_to_rest(struct device *device)
+{
+    if (!device_is_absent(device) && stop_dma(device))
+        return true;
+    if (!device_is_absent(device))
+        return false;
+    device_mark_gone(device);
+    return device_absence_is_sure(device);
 }
 
 void device_revoke(struct device *device, const char *reason)
@@ -97,7 +125,8 @@ void device_revoke(struct device *device, const char *reason)
     log_debug(device->name, "ownership epoch %u ends: %s", device->ownership.epoch, reason);
     device_unpublish(device);
     device_interrupts_end(device);
-    bool confirmed = stop_dma(device);
+    device_collect_errors(device);
+    bool confirmed = come_to_rest(device);
     device_dma_end(device, confirmed);
     ownership_step(&device->ownership, confirmed ? OWNERSHIP_FREE : OWNERSHIP_QUARANTINE);
     if (!confirmed)

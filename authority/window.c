@@ -7,7 +7,6 @@
  */
 #include "device.h"
 
-#include <lib/bytes.h>
 #include <lib/log.h>
 #include <lib/malloc.h>
 #include <machine/pci_reg.h>
@@ -59,27 +58,33 @@ static enum status place_pci(const struct device *device, unsigned index, struct
                : place_memory(place, bar->cpu_address, bar->size);
 }
 
+enum status device_window_place(struct device *device, unsigned index)
+{
+    if (index >= (device->function != NULL ? DEVICE_MAX_WINDOWS : 1u))
+        return STATUS_NOT_FOUND;
+    if (device->windows[index] != NULL)
+        return STATUS_OK;
+    struct device_window *place = calloc(1, sizeof *place);
+    if (place == NULL)
+        return STATUS_NO_MEMORY;
+    enum status status = device->function != NULL ? place_pci(device, index, place)
+                                                  : place_memory(place, device->slot->base, device->slot->size);
+    if (status == STATUS_OK)
+        device->windows[index] = place;
+    else
+        free(place);
+    return status;
+}
+
 enum status device_window_open(struct device *device, unsigned index, struct register_window *window)
 {
     enum status status = authority_check_owner(device);
 
     *window = (struct register_window){0};
+    if (status == STATUS_OK)
+        status = device_window_place(device, index);
     if (status != STATUS_OK)
         return status;
-    if (index >= (device->function != NULL ? DEVICE_MAX_WINDOWS : 1u))
-        return STATUS_NOT_FOUND;
-    if (device->windows[index] == NULL) {
-        struct device_window *place = calloc(1, sizeof *place);
-        if (place == NULL)
-            return STATUS_NO_MEMORY;
-        status = device->function != NULL ? place_pci(device, index, place)
-                                          : place_memory(place, device->slot->base, device->slot->size);
-        if (status != STATUS_OK) {
-            free(place);
-            return status;
-        }
-        device->windows[index] = place;
-    }
     *window = (struct register_window){.device = device,
                                        .size = device->windows[index]->bounds.size,
                                        .index = index,
@@ -154,48 +159,4 @@ void window_write16(const struct register_window *window, uint64_t offset, uint1
 void window_write32(const struct register_window *window, uint64_t offset, uint32_t value)
 {
     write_window(window, offset, 4, value);
-}
-
-/* ---- Reset, for revocation: past the gate, which is closed ------------------------------------------- */
-
-/* Writes 0 to a status register and waits for it to be read back. Where the window was never opened nobody gave the
- * device an address through it. */
-static bool reset_status(const struct device *device, unsigned index, uint64_t offset, unsigned width)
-{
-    enum { TRIES_MS = 100 };
-    const struct device_window *place = device_window_at(device, index, offset, width);
-
-    if (place == NULL)
-        return true;
-    register_write(place, offset, width, 0);
-    for (unsigned tried = 0; tried < TRIES_MS; tried++) {
-        if (register_read(place, offset, width) == 0)
-            return true;
-        clock_spin(NANOSECONDS_PER_MILLISECOND);
-    }
-    return false;
-}
-
-bool device_reset(struct device *device)
-{
-    enum {
-        MMIO_STATUS = 0x70,   /* [virtio 1.2 §4.2.2] */
-        LEGACY_STATUS = 0x12, /* [virtio 1.2 §4.1.4.10] */
-        LEGACY_LAST_ID = 0x103f,
-        COMMON_CONFIGURATION = 1,
-        COMMON_STATUS = 0x14, /* [virtio 1.2 §4.1.4, §4.1.4.3] */
-    };
-    uint8_t capability[16] = {0};
-    bool confirmed = true;
-
-    if (device->function == NULL)
-        return reset_status(device, 0, MMIO_STATUS, 4);
-    if (device->identity.vendor != 0x1af4)
-        return true;
-    for (unsigned i = 0; device_capability(device, PCI_CAPABILITY_VENDOR, i, capability, sizeof capability) != 0; i++)
-        if (capability[3] == COMMON_CONFIGURATION)
-            confirmed &= reset_status(device, capability[4], (uint64_t)load_le32(capability + 8) + COMMON_STATUS, 1);
-    if (device->identity.device <= LEGACY_LAST_ID)
-        confirmed &= reset_status(device, 0, LEGACY_STATUS, 1);
-    return confirmed;
 }

@@ -108,7 +108,7 @@ static void run_pci(struct printer *out, const char *arguments)
 
     for (struct device *device = device_first(); device != NULL; device = device->next)
         if (device->function != NULL) {
-            pci_report(device->function, out);
+            device_report_function(device, out);
             any = true;
         }
     if (!any)

@@ -630,7 +630,7 @@ int world_function(uint8_t devfn, uint16_t device_id, unsigned with)
     if ((with & WORLD_MSIX) != 0)
         pci_model_msix(function, WORLD_VECTORS, 4, WORLD_TABLE, 4, 0x3000);
     if ((with & WORLD_EXPRESS) != 0)
-        pci_model_capability(function, PCI_CAPABILITY_EXPRESS, 0x3c);
+        pci_model_express(function, (with & WORLD_RESET) != 0);
     return index;
 }
 
@@ -679,7 +679,7 @@ int world_begin(void **state)
     };
     pci_model_init(&world.pci);
     add_region(WORLD_SLOTS, PAGE_SIZE);
-    add_region(0x10000000, 0x40000);
+    add_region(0x10000000, 0x400000);
     memset(port_bytes, 0, sizeof port_bytes);
     devices = NULL;
     devices_end = &devices;
@@ -705,6 +705,7 @@ int world_end(void **state)
     const struct pci_access *access = NULL;
 
     (void)state;
+    slots_end();
     for (struct device *device = devices, *next; device != NULL; device = next) {
         next = device->next;
         device_revoke(device, "the test ends");

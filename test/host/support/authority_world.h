@@ -66,6 +66,7 @@ enum {
     WORLD_MSIX = 1,   /* WORLD_VECTORS vectors, table in BAR 4 beside the registers */
     WORLD_LEGACY = 4, /* a transitional device: I/O BAR 0 */
     WORLD_EXPRESS = 8,
+    WORLD_RESET = 16, /* with WORLD_EXPRESS: its function can be reset */
 };
 /* A virtio function, common configuration at offset 0x100 of BAR 4; returns its index in world.pci. */
 int world_function(uint8_t devfn, uint16_t device_id, unsigned with);
