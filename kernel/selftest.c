@@ -20,6 +20,8 @@ static const struct {
     {"net", selftest_net},
     {"blk", selftest_blk},
     {"rng", selftest_rng},
+    {"pci", selftest_pci},
+    {"msi", selftest_msi},
 };
 
 enum { TEST_COUNT = sizeof tests / sizeof tests[0] };

@@ -33,5 +33,7 @@ void selftest_discovery(struct selftest_result *result);
 void selftest_net(struct selftest_result *result);
 void selftest_blk(struct selftest_result *result);
 void selftest_rng(struct selftest_result *result);
+void selftest_pci(struct selftest_result *result);
+void selftest_msi(struct selftest_result *result);
 
 #endif

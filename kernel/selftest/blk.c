@@ -17,6 +17,7 @@
 #include <lib/log.h>
 #include <lib/malloc.h>
 #include <lib/string.h>
+#include <lib/text.h>
 #include <platform/clock.h>
 #include <vmos/block.h>
 
@@ -24,7 +25,9 @@ enum { PATTERN_BLOCKS = 64, MAX_REQUESTS = 40, SEGMENTS = 3 };
 #define DEADLINE_NS (20 * NANOSECONDS_PER_SECOND)
 
 struct batch {
-    struct block_device *block;
+    struct block_device *block; /* only as long as it is published: a disk can leave in the middle of this */
+    struct block_info info;
+    char name[PARTITION_NAME_SIZE];
     struct block_request requests[MAX_REQUESTS];
     struct memory_ref segments[MAX_REQUESTS][SEGMENTS];
     unsigned count;
@@ -61,7 +64,7 @@ static void batch_add(struct batch *batch, enum block_operation operation, uint6
 {
     unsigned index = batch->count++;
     struct memory_ref *segments = batch->segments[index];
-    uint64_t size = blocks * batch->block->info.block_size, cut = size / 4 & ~UINT64_C(3), at = (uintptr_t)memory;
+    uint64_t size = blocks * batch->info.block_size, cut = size / 4 & ~UINT64_C(3), at = (uintptr_t)memory;
     unsigned count = 0;
 
     if (size != 0) {
@@ -91,6 +94,19 @@ static bool batch_accepts_rest(void *context)
     return false; /* only lets drivers run for a moment */
 }
 
+static bool is_published(const struct block_device *block)
+{
+    for (const struct device *device = device_first(); device != NULL; device = device->next)
+        for (const struct block_device *disk = device->blocks; disk != NULL; disk = disk->next) {
+            if (disk == block)
+                return true;
+            for (const struct partition *at = partitions_of(disk); at != NULL; at = at->next)
+                if (&at->block == block)
+                    return true;
+        }
+    return false;
+}
+
 /* Submits everything, waits, and gives the first status that is not OK. */
 static enum status batch_run(struct batch *batch)
 {
@@ -102,6 +118,8 @@ static enum status batch_run(struct batch *batch)
     for (unsigned i = 0; i < batch->count; i++)
         list[i] = &batch->requests[i];
     while (taken < batch->count && clock_now() < deadline) {
+        if (!is_published(batch->block))
+            return STATUS_REVOKED;
         taken += batch->block->ops->submit(batch->block->driver, list + taken, batch->count - taken);
         if (taken < batch->count)
             kernel_wait(batch_accepts_rest, NULL, clock_now() + NANOSECONDS_PER_MILLISECOND);
@@ -133,7 +151,7 @@ static bool is_zero(const uint8_t *memory, size_t size)
 /* Whether all that a test would write is blank or its own; reads it into memory. */
 static enum status look(struct batch *batch, uint8_t *memory, uint64_t blocks, bool *ours)
 {
-    const struct block_info *info = &batch->block->info;
+    const struct block_info *info = &batch->info;
     uint64_t size = blocks * info->block_size, last = (info->block_count - 1) * info->block_size;
     enum status status = run_one(batch, BLOCK_READ, 0, blocks, memory);
 
@@ -147,7 +165,7 @@ static enum status look(struct batch *batch, uint8_t *memory, uint64_t blocks, b
 /* Writes the pattern in requests of 1, 2, 3, ... blocks, all in one batch, and the last block. */
 static enum status write_pattern(struct batch *batch, uint8_t *memory, uint64_t blocks)
 {
-    const struct block_info *info = &batch->block->info;
+    const struct block_info *info = &batch->info;
     enum status status;
 
     pattern_fill(memory, 0, blocks * info->block_size);
@@ -168,7 +186,7 @@ static enum status write_pattern(struct batch *batch, uint8_t *memory, uint64_t 
 /* Reads in pairs of blocks what was written in other cuts. */
 static const char *pattern_wrong(struct batch *batch, uint8_t *memory, uint64_t blocks)
 {
-    const struct block_info *info = &batch->block->info;
+    const struct block_info *info = &batch->info;
 
     memset(memory, 0xa5, blocks * info->block_size);
     batch->count = 0;
@@ -189,13 +207,13 @@ static const char *pattern_wrong(struct batch *batch, uint8_t *memory, uint64_t 
 /* NULL when all is well; `wrote` says whether it may write, and then whether it did. */
 static const char *test_disk(struct batch *batch, uint8_t *memory, uint64_t blocks, bool *wrote)
 {
-    const struct block_info *info = &batch->block->info;
+    const struct block_info *info = &batch->info;
     bool ours;
 
     enum status status = look(batch, memory, blocks, &ours);
     *wrote &= ours && !info->read_only;
     if (status != STATUS_OK) {
-        log_error(batch->block->name, "read of the first or last blocks: %s", status_text(status));
+        log_error(batch->name, "read of the first or last blocks: %s", status_text(status));
         return "reading the first or last blocks failed";
     }
     if (run_one(batch, BLOCK_READ, info->block_count, 1, memory) != STATUS_OUT_OF_RANGE)
@@ -224,6 +242,8 @@ static const char *test_block(struct block_device *block, bool *wrote)
         *wrote = false;
     } else if (memory != NULL && batch != NULL) {
         batch->block = block;
+        batch->info = block->info;
+        text_copy(batch->name, block->name, sizeof batch->name);
         wrong = test_disk(batch, memory, blocks, wrote);
     }
     if (batch == NULL || batch->done == batch->count) {
@@ -236,11 +256,13 @@ static const char *test_block(struct block_device *block, bool *wrote)
 /* False: the test has failed. A disk with partitions is not written to but in those that are meant for vmos. */
 static bool test_one(struct block_device *block, bool writable, unsigned *written, struct selftest_result *result)
 {
+    char name[PARTITION_NAME_SIZE];
     bool wrote = writable;
-    const char *wrong = test_block(block, &wrote);
 
+    text_copy(name, block->name, sizeof name);
+    const char *wrong = test_block(block, &wrote);
     if (wrong != NULL) {
-        selftest_is(result, SELFTEST_FAIL, "%s: %s", block->name, wrong);
+        selftest_is(result, SELFTEST_FAIL, "%s: %s", name, wrong);
         return false;
     }
     *written += wrote;

@@ -30,9 +30,10 @@ enum {
 static const uint8_t own_ip[4] = {10, 0, 2, 15}, gateway_ip[4] = {10, 0, 2, 2};
 
 struct conversation {
-    struct nic_device *nic;
-    uint8_t *frame; /* lent to the device while `sent` */
-    uint8_t gateway[ETHERNET_ADDRESS_SIZE];
+    const struct device *device;
+    struct nic_device *nic; /* only while the device publishes it: it can leave in the middle of this */
+    uint8_t *frame;         /* lent to the device while `sent` */
+    uint8_t address[ETHERNET_ADDRESS_SIZE], gateway[ETHERNET_ADDRESS_SIZE];
     uint16_t identifier;
     unsigned echoes;
     bool lent, resolved;
@@ -53,7 +54,7 @@ static size_t ethernet_header(const struct conversation *talk, const uint8_t *to
 {
     memset(talk->frame, 0, ECHO_SIZE);
     memcpy(talk->frame, to, ETHERNET_ADDRESS_SIZE);
-    memcpy(talk->frame + 6, talk->nic->info.address, ETHERNET_ADDRESS_SIZE);
+    memcpy(talk->frame + 6, talk->address, ETHERNET_ADDRESS_SIZE);
     store_be16(talk->frame + 12, type);
     return ETHERNET_HEADER_SIZE;
 }
@@ -68,7 +69,7 @@ static size_t make_arp_request(const struct conversation *talk)
     arp[4] = ETHERNET_ADDRESS_SIZE;
     arp[5] = 4;
     store_be16(arp + 6, 1); /* request */
-    memcpy(arp + 8, talk->nic->info.address, ETHERNET_ADDRESS_SIZE);
+    memcpy(arp + 8, talk->address, ETHERNET_ADDRESS_SIZE);
     memcpy(arp + 14, own_ip, 4);
     memcpy(arp + 24, gateway_ip, 4);
     return FRAME_MINIMUM;
@@ -124,6 +125,8 @@ static void hear(struct conversation *talk)
     uint64_t cookie;
     unsigned count;
 
+    if (talk->device->nic != talk->nic)
+        return;
     while ((count = talk->nic->ops->receive(talk->nic->driver, frames, BATCH)) != 0) {
         for (unsigned i = 0; i < count; i++) {
             const uint8_t *frame = frames[i].frame;
@@ -160,7 +163,7 @@ static bool exchange(struct conversation *talk, size_t size, unsigned echoes)
     struct nic_transmit frame = {.frame = {.offset = (uintptr_t)talk->frame, .length = size}, .cookie = 1};
     struct goal goal = {talk, echoes};
 
-    if (talk->lent || talk->nic->ops->transmit(talk->nic->driver, &frame, 1) != 1)
+    if (talk->lent || talk->device->nic != talk->nic || talk->nic->ops->transmit(talk->nic->driver, &frame, 1) != 1)
         return false;
     talk->lent = true;
     return kernel_wait(reached, &goal, clock_now() + (echoes == 0 ? 2 : 10) * NANOSECONDS_PER_SECOND);
@@ -187,12 +190,14 @@ void selftest_net(struct selftest_result *result)
     for (struct device *device = device_first(); device != NULL; device = device->next) {
         if (device->nic == NULL)
             continue;
-        struct conversation talk = {.nic = device->nic, .identifier = (uint16_t)(0x7600 + interfaces++)};
+        struct conversation talk = {
+            .device = device, .nic = device->nic, .identifier = (uint16_t)(0x7600 + interfaces++)};
         if (!device->nic->info.link_up) {
             selftest_is(result, SELFTEST_FAIL, "%s: the link is down; in QEMU's monitor set_link brings it up",
                         device->name);
             return;
         }
+        memcpy(talk.address, device->nic->info.address, ETHERNET_ADDRESS_SIZE);
         talk.frame = malloc(ECHO_SIZE);
         const char *wrong = talk.frame == NULL ? "not enough memory for a frame" : converse(&talk);
         if (!talk.lent)

@@ -56,8 +56,10 @@ PLAYED(discovery)
 PLAYED(net)
 PLAYED(blk)
 PLAYED(rng)
+PLAYED(pci)
+PLAYED(msi)
 
-#define ALL "console memory heap timer interrupt discovery net blk rng "
+#define ALL "console memory heap timer interrupt discovery net blk rng pci msi "
 
 static void runs(const char *names, const char *expected, unsigned failed)
 {
@@ -90,7 +92,7 @@ static void names(void **state)
         {"n", "", 1},
         {"mem,memory,ory", "memory ", 2},
         {"NET", "", 1},
-        {"console,memory,heap,timer,interrupt,discovery,net,blk,rng", ALL, 0},
+        {"console,memory,heap,timer,interrupt,discovery,net,blk,rng,pci,msi", ALL, 0},
     };
 
     (void)state;
