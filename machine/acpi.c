@@ -56,10 +56,16 @@ enum {
 };
 
 /* Generic Address Structure [ACPI 6.5 §5.2.3.2] */
-enum { GAS_SPACE, GAS_BIT_WIDTH, GAS_BIT_OFFSET, GAS_ACCESS_SIZE, GAS_ADDRESS, GAS_SPACE_MEMORY = 0, GAS_SPACE_IO = 1 };
-
-/* AML that a \_S5 package consists of [ACPI 6.5 §20.2] */
-enum { AML_ZERO = 0x00, AML_ONE = 0x01, AML_NAME = 0x08, AML_BYTE = 0x0a, AML_WORD = 0x0b, AML_PACKAGE = 0x12 };
+enum {
+    GAS_SPACE,
+    GAS_BIT_WIDTH,
+    GAS_BIT_OFFSET,
+    GAS_ACCESS_SIZE,
+    GAS_ADDRESS,
+    GAS_SPACE_MEMORY = 0,
+    GAS_SPACE_IO = 1,
+    GAS_SPACE_PCI = 2
+};
 
 /* ---- Views --------------------------------------------------------------------------------------- */
 
@@ -154,6 +160,21 @@ static struct machine_register either_register(struct acpi_view fadt, uint32_t w
     return (struct machine_register){.space = ADDRESS_PORT, .access_bytes = bytes, .address = number};
 }
 
+/* A byte in configuration space: device, function and offset of segment 0, bus 0, in words of the address. */
+static bool pci_register(struct acpi_view gas, struct machine_register *result)
+{
+    uint16_t device = acpi_u16(gas, GAS_ADDRESS + 4), function = acpi_u16(gas, GAS_ADDRESS + 2);
+    uint16_t offset = acpi_u16(gas, GAS_ADDRESS);
+
+    if (acpi_u8(gas, GAS_SPACE) != GAS_SPACE_PCI || device > 31 || function > 7 || offset > 255 ||
+        acpi_u16(gas, GAS_ADDRESS + 6) != 0)
+        return false;
+    *result = (struct machine_register){
+        .space = ADDRESS_PCI, .access_bytes = 1, .address = (uint64_t)device << 15 | (uint64_t)function << 12 | offset};
+    return true;
+}
+
+/* The reset register is a byte, whatever width is said [ACPI 6.5 §4.8.3.6]; it may be in any of three spaces. */
 static void read_reset(struct machine *machine, struct acpi_view fadt)
 {
     struct machine_power *power = &machine->power;
@@ -161,7 +182,8 @@ static void read_reset(struct machine *machine, struct acpi_view fadt)
 
     if ((acpi_u32(fadt, FADT_FLAGS) & FADT_RESET_SUPPORTED) == 0)
         return;
-    if (acpi_register(fadt, FADT_RESET_REGISTER, &power->reset, &bits))
+    if (pci_register(acpi_part(fadt, FADT_RESET_REGISTER, 12), &power->reset) ||
+        acpi_register(fadt, FADT_RESET_REGISTER, &power->reset, &bits))
         power->reset_value = acpi_u8(fadt, FADT_RESET_VALUE);
     else
         machine_warn(machine, WHO, "FADT names an unusable reset register; it is ignored");
@@ -198,53 +220,6 @@ static void read_fadt(struct machine *machine, struct acpi_view fadt)
         text_sanitise(id, fadt.bytes + ACPI_OEM_ID, 6);
         text_sanitise(table_id, fadt.bytes + ACPI_OEM_TABLE_ID, 8);
         snprintf(machine->model, sizeof machine->model, "%s %s", id, table_id);
-    }
-}
-
-/* ---- \_S5 in the DSDT ---------------------------------------------------------------------------- */
-
-/* One small integer of a package; moves *at behind it. -1: something else. */
-static int aml_integer(struct acpi_view aml, uint32_t *at)
-{
-    uint8_t opcode = acpi_u8(aml, *at);
-
-    if (*at >= aml.length)
-        return -1;
-    (*at)++;
-    if (opcode == AML_ZERO || opcode == AML_ONE)
-        return opcode;
-    unsigned width = opcode == AML_BYTE ? 1 : opcode == AML_WORD ? 2 : 0;
-    if (width == 0 || aml.length - *at < width)
-        return -1;
-    int value = (int)acpi_get(aml, *at, width);
-    *at += width;
-    return value;
-}
-
-/* `at` is behind the name: PackageOp, PkgLength (its top two bits count further bytes), NumElements, elements. */
-static bool read_sleep_package(struct machine_power *power, struct acpi_view aml, uint32_t at)
-{
-    if (acpi_u8(aml, at) != AML_PACKAGE)
-        return false;
-    at += 2 + (acpi_u8(aml, at + 1) >> 6) + 1;
-    int a = aml_integer(aml, &at), b = aml_integer(aml, &at);
-    if (a < 0 || a > 7)
-        return false;
-    power->sleep_type_a = (int16_t)a;
-    power->sleep_type_b = (int16_t)(b >= 0 && b <= 7 ? b : a);
-    return true;
-}
-
-/* The sleep type that powers off stands only in AML: Name (\_S5_, Package () { a, b, ... }). It is looked for,
- * not interpreted. */
-static void find_sleep_type(struct machine_power *power, struct acpi_view dsdt)
-{
-    for (uint32_t at = ACPI_HEADER_SIZE; at + 8 < dsdt.length; at++) {
-        if (dsdt.bytes[at] != '_' || memcmp(dsdt.bytes + at, "_S5_", 4) != 0)
-            continue;
-        bool named = dsdt.bytes[at - 1] == AML_NAME || (dsdt.bytes[at - 1] == '\\' && dsdt.bytes[at - 2] == AML_NAME);
-        if (named && read_sleep_package(power, dsdt, at + 4))
-            return;
     }
 }
 
@@ -331,7 +306,7 @@ static void note_table(struct machine *machine, const struct physical_memory *me
                          (unsigned long long)address, (unsigned long long)found[i]);
         return;
     }
-    if (memcmp(header, "DSDT", 4) != 0) /* some list it here too; the FADT's is looked into */
+    if (memcmp(header, "DSDT", 4) != 0 && memcmp(header, "SSDT", 4) != 0) /* looked into by read_aml */
         log_debug(WHO, "%s at 0x%llx is not read", name, (unsigned long long)address);
 }
 
@@ -387,6 +362,34 @@ static uint64_t xsdt_address(struct machine *machine, const struct physical_memo
     return load_le64(bytes + RSDP_XSDT);
 }
 
+static void read_definitions(struct machine *machine, struct acpi_view table, bool *all)
+{
+    if (table.length == 0)
+        return;
+    if (machine->power.sleep_type_a < 0)
+        acpi_find_sleep_type(machine, table);
+    *all &= acpi_read_devices(machine, table);
+}
+
+/* What the DSDT and the SSDTs say in AML, as far as it stands there without being computed. */
+static void read_aml(struct machine *machine, const struct physical_memory *memory, struct acpi_view root,
+                     unsigned width, uint32_t count)
+{
+    bool all = true;
+
+    if (machine->power.dsdt != 0)
+        read_definitions(machine, open_table(machine, memory, machine->power.dsdt, "DSDT"), &all);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t address = acpi_get(root, ACPI_HEADER_SIZE + i * width, width);
+        const uint8_t *header = address != 0 ? memory->map(memory, address, ACPI_HEADER_SIZE) : NULL;
+        if (header != NULL && memcmp(header, "SSDT", 4) == 0)
+            read_definitions(machine, open_table(machine, memory, address, "SSDT"), &all);
+    }
+    /* Some windows and not all would make what firmware placed in the others look wrong. */
+    for (uint32_t i = 0; !all && i < machine->host_bridge_count; i++)
+        machine->host_bridges[i].window_count = 0;
+}
+
 enum status acpi_read(struct machine *machine, const struct physical_memory *memory, uint64_t rsdp)
 {
     const uint8_t *pointer = memory->map(memory, rsdp, RSDP_SIZE_1);
@@ -423,8 +426,7 @@ enum status acpi_read(struct machine *machine, const struct physical_memory *mem
             read_table(machine, memory, i, found[i]);
     if (machine->local_apic != 0 && machine->uart_count == 0)
         machine_add_pc_uart(machine);
-    if (machine->power.dsdt != 0)
-        find_sleep_type(&machine->power, open_table(machine, memory, machine->power.dsdt, "DSDT"));
+    read_aml(machine, memory, root, width, count);
     return STATUS_OK;
 }
 

@@ -83,4 +83,10 @@ acpi_reader acpi_read_dmar, acpi_read_ivrs, acpi_read_viot;                     
 acpi_reader acpi_read_hpet, acpi_read_spcr, acpi_read_dbg2, acpi_read_gtdt, acpi_read_rhct; /* acpi_misc.c */
 acpi_reader acpi_read_srat;
 
+/* acpi_s5.c: the sleep types of \_S5_ in a DSDT or SSDT; false when it has none. */
+bool acpi_find_sleep_type(struct machine *machine, struct acpi_view table);
+/* acpi_devices.c: virtio-mmio slots, and windows of PCI host bridges, that a DSDT or SSDT describes as constants. False
+ * when there is a host bridge whose windows it does not tell so: then none of them may be relied on. */
+bool acpi_read_devices(struct machine *machine, struct acpi_view table);
+
 #endif

@@ -220,7 +220,11 @@ void report_register(struct report *report, const struct machine_register *value
 {
     if (value->space == ADDRESS_NONE)
         return;
-    report_field(report, "space", value->space == ADDRESS_PORT ? "port" : "memory", true);
+    report_field(report, "space",
+                 value->space == ADDRESS_PORT  ? "port"
+                 : value->space == ADDRESS_PCI ? "pci"
+                                               : "memory",
+                 true);
     report_hex(report, "address", value->address);
     report_number(report, "access", value->access_bytes);
     if (value->bit_offset != 0)

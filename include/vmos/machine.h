@@ -74,7 +74,12 @@ struct machine_memory_node { /* what lies where by proximity domain; says nothin
 
 /* ---- Registers as firmware describes them --------------------------------------------------- */
 
-enum address_space { ADDRESS_NONE, ADDRESS_MEMORY, ADDRESS_PORT };
+enum address_space {
+    ADDRESS_NONE,
+    ADDRESS_MEMORY,
+    ADDRESS_PORT,
+    ADDRESS_PCI, /* configuration space of segment 0, bus 0: device << 15 | function << 12 | offset */
+};
 
 struct machine_register { /* a Generic Address Structure that passed its checks [ACPI 6.5 §5.2.3.2] */
     enum address_space space;

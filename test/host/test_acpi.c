@@ -85,21 +85,33 @@ static void sleep_type(void **state)
         unsigned size;
         int a, b;
     } rows[] = {
-        {AML("\x08_S5_\x12\x06\x04\x0a\x05\x00\x00\x00"), 5, 0},
+        {AML("\x08_S5_\x12\x06\x04\x0a\x05\x00\x00"), 5, 0},
         {AML("\x08_S5_\x12\x06\x04\x00\x00\x00\x00"), 0, 0},
         {AML("\x08_S5_\x12\x07\x02\x0b\x05\x00\x0a\x07"), 5, 7},
-        {AML("\x08\\_S5_\x12\x08\x04\x01\x01\x00\x00"), 1, 1},
-        {AML("\x08_S5_\x12\x40\x00\x04\x0a\x03\x0a\x04"), 3, 4}, /* PkgLength of two bytes */
-        {AML("\x08_S5_\x12\x06\x01\x0a\x05"), 5, 5},             /* one element: the other is the same */
-        {AML("\x08_S5_\x12\x06\x04\x0a\x09\x00\x00"), -1, -1},   /* sleep types have three bits */
-        {AML("\x08_S5_\x10\x06\x04\x0a\x05"), -1, -1},           /* no package */
-        {AML("\x14_S5_\x12\x06\x04\x0a\x05"), -1, -1},           /* no name */
-        {AML("\x08_S5_\x12\x06\x04\x0c\x05\x00"), -1, -1},       /* no small integer */
+        {AML("\x08\\_S5_\x12\x06\x04\x01\x01\x00\x00"), 1, 1},
+        {AML("\x08^^_S5_\x12\x06\x04\x01\x01\x00\x00"), 1, 1},
+        {AML("\x08_S5_\x12\x47\x00\x04\x0a\x03\x0a\x04"), 3, 4},         /* PkgLength of two bytes */
+        {AML("\x08_S5_\x12\xc9\x00\x00\x00\x04\x0a\x03\x0a\x04"), 3, 4}, /* and of four */
+        {AML("\x08_S5_\x12\x04\x01\x0a\x05"), 5, 5},                     /* one element: the other is the same */
+        {AML("\x08_S5_\x12\x08\x01\x0a\x05\x0c\x04\x00\x00"), 5, 5},
+        {AML("\x08_S5_\x12\x0c\x02\x0c\x05\x00\x00\x00\x0c\x06\x00\x00\x00"), 5, 6}, /* of 32 bits, and small */
+        {AML("\x08_S5_\x12\x04\x04\x0a\x09\x08_S5_\x12\x04\x04\x0a\x03"), 3, 3},     /* the first is wrong */
+        {AML("\x08_S5_\x12\x04\x00\x0a\x05"), -1, -1},                               /* a package of no elements */
+        {AML("\x08_S5_\x12\x03\x02\x0a\x05"), -1, -1},         /* the element runs past its package */
+        {AML("\x08_S5_\x12\x07\x04\x0a\x05\x00\x00"), -1, -1}, /* and the package past its table */
+        {AML("\x08_S5_\x12\x00\x04\x0a\x05\x00\x00"), -1, -1}, /* shorter than its own length */
+        {AML("\x08_S5_\x12\x40\x00\x04\x0a\x03\x0a\x04"), -1, -1},
+        {AML("\x08_S5_\x12\x06\x04\x0a\x09\x00\x00"), -1, -1}, /* sleep types have three bits */
+        {AML("\x08_S5_\x12\x06\x04\xff\x05\x00\x00"), -1, -1},
+        {AML("\x08_S5_\x10\x06\x04\x0a\x05\x00\x00"), -1, -1},       /* no package */
+        {AML("\x14_S5_\x12\x06\x04\x0a\x05\x00\x00"), -1, -1},       /* no name */
+        {AML("\x08\x5e\\_S5_\x12\x06\x04\x0a\x05\x00\x00"), -1, -1}, /* no prefix that there is */
+        {AML("\x08_S5_\x12\x06\x04\x0d\x05\x00\x00"), -1, -1},       /* no integer */
         {AML("\x08_S5_\x12"), -1, -1},
         {AML("\x08_S5_\x12\xff"), -1, -1},
         {AML("\x08_S5_"), -1, -1},
         {AML("_S5_"), -1, -1},
-        {AML("\x08_S5_\x12\x06\x04\x0a"), -1, -1},
+        {AML("\x08_S5_\x12\x05\x04\x0a"), -1, -1},
         {AML("\x08_S5_\x12\x06\x04\x0b\x05"), -1, -1},
     };
 
