@@ -18,6 +18,9 @@ void discover_print(void);
 /* What can only be learned once there is memory to put it in. */
 void discover_more(const struct boot_info *boot);
 
+/* late_console.c: takes a serial port that is a PCI function, where it is the console or there is no other. */
+void late_console(void);
+
 /* manifest.c: the initial ramdisk (from the bootloader, else the embedded one) and its vmos.conf. */
 void manifest_read(void);
 bool manifest_wants_driver(const char *name);

@@ -12,7 +12,7 @@
 enum { RING_SIZE = 8192, LINE_SIZE = 320 }; /* RING_SIZE is a power of two */
 
 static char ring[RING_SIZE];
-static uint64_t written, flushed; /* bytes ever; flushed <= written */
+static uint64_t written, flushed; /* bytes ever; flushed <= written, and 0 again when the console moves */
 static char first_line[96];       /* said before there is a console, and relied on from outside: never lost */
 static enum log_level threshold = LOG_INFO;
 static bool prompt_stands;
@@ -58,8 +58,14 @@ static void skip_lost(void)
 
 void log_flush(void)
 {
+    static unsigned moves;
+
     if (!serial_ready())
         return;
+    if (moves != serial_moves()) {
+        moves = serial_moves();
+        flushed = 0;
+    }
     if (written - flushed > RING_SIZE)
         skip_lost();
     while (flushed < written) {

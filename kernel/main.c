@@ -81,6 +81,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     random_init(&machine);
     manifest_read();
     devices_discover(&machine, kernel_drivers, kernel_driver_count, say_device);
+    late_console();
     devices_start(manifest_wants_driver);
     partitions_scan();
     random_take_entropy();

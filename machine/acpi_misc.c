@@ -36,13 +36,16 @@ enum {
     SPCR_LINE = 54,
     SPCR_BAUD = 58,
     SPCR_PCI_DEVICE = 64,
+    SPCR_PCI_VENDOR = 66,
     SPCR_PCI_BUS = 68,
     SPCR_PCI_SLOT = 69,
     SPCR_PCI_FUNCTION = 70,
     SPCR_PCI_SEGMENT = 75,
     SPCR_CLOCK = 76,
     SPCR_PRECISE_BAUD = 80,
-    SPCR_NO_PCI_DEVICE = 0xffff,
+    SPCR_NO_PCI = 0xffff,
+    SLOWEST_BAUD = 300,
+    FASTEST_BAUD = 12000000,
     INTERRUPT_8259 = 1 << 0,
     INTERRUPT_LINE = 1 << 1 | 1 << 3 | 1 << 4,
 };
@@ -78,8 +81,17 @@ static enum uart_kind uart_kind_of(uint32_t interface)
     }
 }
 
+/* The log2 of the distance between a 16550's registers: as close as the size of an access allows. The width is no
+ * guide: QEMU says 32 bits on rv64 of registers that are bytes side by side, X-Gene 8 of some that are words. Where the
+ * size of an access is not said acpi_register takes it from the width. */
+static uint8_t register_shift(unsigned access_bytes)
+{
+    return access_bytes >= 8 ? 3 : access_bytes >= 4 ? 2 : access_bytes >= 2 ? 1 : 0;
+}
+
+/* `pci`: a function is named too; then the address may be left to it. */
 static struct machine_uart *add_uart(struct machine *machine, const char *table, uint32_t interface,
-                                     struct acpi_view view, uint32_t gas)
+                                     struct acpi_view view, uint32_t gas, bool pci)
 {
     enum uart_kind kind = uart_kind_of(interface);
     struct machine_register registers = {.space = ADDRESS_NONE};
@@ -90,7 +102,7 @@ static struct machine_uart *add_uart(struct machine *machine, const char *table,
                      interface);
         return NULL;
     }
-    if (kind != UART_SBI && !acpi_register(view, gas, &registers, &bits)) {
+    if (kind != UART_SBI && !acpi_register(view, gas, &registers, &bits) && !pci) {
         machine_warn(machine, WHO, "%s names a serial port without a usable address; it is ignored", table);
         return NULL;
     }
@@ -100,9 +112,8 @@ static struct machine_uart *add_uart(struct machine *machine, const char *table,
     if (uart->kind == UART_UNKNOWN) {
         uart->kind = kind;
         uart->registers = registers;
-        /* Registers of a 16550 lie as far apart as they are wide. */
         if (kind == UART_NS16550)
-            uart->register_shift = bits == 32 ? 2 : bits == 16 ? 1 : 0;
+            uart->register_shift = register_shift(registers.access_bytes);
     }
     return uart;
 }
@@ -111,7 +122,7 @@ static uint32_t spcr_baud(struct acpi_view table)
 {
     uint32_t precise = acpi_u32(table, SPCR_PRECISE_BAUD);
 
-    if (precise != 0)
+    if (precise >= SLOWEST_BAUD && precise <= FASTEST_BAUD)
         return precise;
     switch (acpi_u8(table, SPCR_BAUD)) {
     case 3:
@@ -146,8 +157,11 @@ static struct machine_line spcr_line(struct acpi_view table)
 void acpi_read_spcr(struct machine *machine, struct acpi_view table)
 {
     uint8_t slot = acpi_u8(table, SPCR_PCI_SLOT), function = acpi_u8(table, SPCR_PCI_FUNCTION);
-    bool pci = acpi_u16(table, SPCR_PCI_DEVICE) != SPCR_NO_PCI_DEVICE && slot < 32 && function < 8;
-    struct machine_uart *uart = add_uart(machine, "SPCR", acpi_u8(table, SPCR_INTERFACE), table, SPCR_BASE);
+    uint16_t vendor = acpi_u16(table, SPCR_PCI_VENDOR), device = acpi_u16(table, SPCR_PCI_DEVICE);
+    /* All ones say that there is none; some tables leave zeros instead. */
+    bool pci =
+        vendor != SPCR_NO_PCI && device != SPCR_NO_PCI && (vendor != 0 || device != 0) && slot < 32 && function < 8;
+    struct machine_uart *uart = add_uart(machine, "SPCR", acpi_u8(table, SPCR_INTERFACE), table, SPCR_BASE, pci);
 
     if (uart == NULL)
         return;
@@ -158,7 +172,7 @@ void acpi_read_spcr(struct machine *machine, struct acpi_view table)
     uart->clock_hz = acpi_u32(table, SPCR_CLOCK);
     if (uart->line.line == MACHINE_NO_LINE)
         uart->line = spcr_line(table);
-    /* The address counts; the function is said as well so that PCI leaves its BAR where it is. */
+    /* The address counts, where there is one; the function too, once PCI has been looked at (pci_uart.c). */
     if (pci) {
         uart->pci = true;
         uart->pci_segment = acpi_u8(table, SPCR_PCI_SEGMENT);
@@ -182,7 +196,8 @@ void acpi_read_dbg2(struct machine *machine, struct acpi_view table)
         return;
     while (acpi_next(&walk, &device))
         if (acpi_u16(device, DEVICE_PORT) == PORT_SERIAL && acpi_u8(device, DEVICE_REGISTERS) != 0)
-            add_uart(machine, "DBG2", acpi_u16(device, DEVICE_SUBTYPE), device, acpi_u16(device, DEVICE_BASE_OFFSET));
+            add_uart(machine, "DBG2", acpi_u16(device, DEVICE_SUBTYPE), device, acpi_u16(device, DEVICE_BASE_OFFSET),
+                     false);
 }
 
 /* ---- GTDT [ACPI 6.5 §5.2.25] ------------------------------------------------------------------------ */

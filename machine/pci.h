@@ -145,6 +145,12 @@ void pci_errors_text(const struct pci_errors *errors, char *text, size_t size);
 /* "8 GT/s x4 of at most 16 GT/s x8"; false for a function without a link of its own. */
 bool pci_link_text(const struct pci_access *access, const struct pci_function *function, char *text, size_t size);
 
+/* Whether the function is a 16550 whose registers can be reached, and where: pci_uart.c. NAMED: SPCR says that this is
+ * the console. */
+enum pci_uart { PCI_UART_NONE, PCI_UART_FOUND, PCI_UART_NAMED };
+enum pci_uart pci_uart_describe(const struct machine *machine, const struct machine_host_bridge *bridge,
+                                const struct pci_function *function, struct machine_uart *uart);
+
 /* "Amazon ENA network adapter" for the functions that vmos knows by name, else NULL. */
 const char *pci_function_name(const struct pci_function *function);
 /* "ethernet controller", by class; never NULL. */

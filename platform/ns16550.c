@@ -53,17 +53,25 @@ void ns16550_memory_write(const struct ns16550 *port, unsigned number, uint8_t v
         *(volatile uint8_t *)at = value;
 }
 
+/* Whether the register keeps each of two patterns; puts back what was there. */
+static bool keeps(const struct ns16550 *port, unsigned number, uint8_t one, uint8_t other)
+{
+    uint8_t before = port->read(port, number);
+    bool kept;
+
+    port->write(port, number, one);
+    kept = port->read(port, number) == one;
+    port->write(port, number, other);
+    kept &= port->read(port, number) == other;
+    port->write(port, number, before);
+    return kept;
+}
+
+/* The first chips of the family, and what emulates no more than them, have no scratch register; they have four switches
+ * for interrupts, and zeros above those. */
 bool ns16550_present(const struct ns16550 *port)
 {
-    uint8_t before = port->read(port, SCRATCH);
-    bool present;
-
-    port->write(port, SCRATCH, 0x5a);
-    present = port->read(port, SCRATCH) == 0x5a;
-    port->write(port, SCRATCH, 0xa5);
-    present &= port->read(port, SCRATCH) == 0xa5;
-    port->write(port, SCRATCH, before);
-    return present;
+    return keeps(port, SCRATCH, 0x5a, 0xa5) || keeps(port, INTERRUPT_ENABLE, 0x0f, 0x00);
 }
 
 /* A transmitter that once kept us waiting for all of READY_POLLS is only looked at from then on, until it

@@ -26,7 +26,8 @@ struct ns16550 {
 uint8_t ns16550_memory_read(const struct ns16550 *port, unsigned number);
 void ns16550_memory_write(const struct ns16550 *port, unsigned number, uint8_t value);
 
-/* Whether something answers there like a 16550: its scratch register holds what is written. */
+/* Whether something answers there like a 16550: its scratch register, or else the one that enables interrupts, holds
+ * what is written. */
 bool ns16550_present(const struct ns16550 *port);
 
 /* 8N1, FIFOs on, no interrupts. The divisor is set only when both clock_hz and baud are known (not 0). */

@@ -18,6 +18,17 @@ void serial_early_init(void);
  * what there is. Register windows are mapped through vm_map_device. */
 bool serial_init(const struct machine *machine);
 
+/* Takes over a 16550 that was found later, on PCI; false: nothing answers there, and what was in use stays. Once the
+ * one in use it is the same and true. */
+bool serial_adopt(const struct machine_uart *uart);
+
+/* Whether what is in use is known to be a port; not so without any, and with firmware of which nobody knows whether it
+ * has one. */
+bool serial_settled(void);
+
+/* How often output has gone from one port to another, whose reader has seen nothing of what came before. */
+unsigned serial_moves(void);
+
 /* What is in use: "PL011 at 0x9000000, line 33". */
 void serial_report(struct printer *printer);
 

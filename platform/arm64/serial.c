@@ -46,6 +46,7 @@ struct port {
 
 static const struct port *port; /* NULL: none */
 static struct machine_uart chosen;
+static unsigned moves;
 static void (*deliver)(uint8_t byte);
 static bool listening;
 
@@ -162,7 +163,15 @@ static void memory_init(const struct machine_uart *uart)
 
 static void memory_put(const char *text, size_t length)
 {
-    ns16550_write(&ns16550, text, length);
+    size_t start = 0;
+
+    for (size_t i = 0; i < length; i++)
+        if (text[i] == '\n') {
+            ns16550_write(&ns16550, text + start, i - start);
+            ns16550_write(&ns16550, "\r\n", 2);
+            start = i + 1;
+        }
+    ns16550_write(&ns16550, text + start, length - start);
 }
 
 static void memory_listen(void)
@@ -196,8 +205,13 @@ static const struct port *map_port(const struct machine_uart *uart)
     bool is_pl011 = uart->kind == UART_PL011;
     uint8_t shift = uart->register_shift < 4 ? uart->register_shift : 0;
 
-    if (uart->pci || registers->space != ADDRESS_MEMORY || (!is_pl011 && uart->kind != UART_NS16550))
+    if (registers->space == ADDRESS_NONE || (!is_pl011 && uart->kind != UART_NS16550))
         return NULL;
+    if (registers->space != ADDRESS_MEMORY) {
+        log_warn("serial", "the serial port at 0x%llx would be in port space, which this CPU has not",
+                 (unsigned long long)registers->address);
+        return NULL;
+    }
 
     uint64_t size = is_pl011 ? PL011_SIZE : (uint64_t)NS16550_REGISTERS << shift;
     volatile void *base = vm_map_device(registers->address, size);
@@ -221,9 +235,15 @@ static bool take(const struct machine_uart *uart)
 {
     const struct port *candidate = map_port(uart);
 
-    if (candidate == NULL || !candidate->present())
+    if (candidate == NULL)
         return false;
+    if (!candidate->present()) {
+        log_warn("serial", "nothing answers like a %s at 0x%llx", candidate->name,
+                 (unsigned long long)uart->registers.address);
+        return false;
+    }
     candidate->init(uart);
+    moves += port != NULL;
     port = candidate;
     chosen = *uart;
     return true;
@@ -236,6 +256,32 @@ bool serial_init(const struct machine *machine)
             if (machine->uarts[i].console == (pass == 0) && take(&machine->uarts[i]))
                 return true;
     return false;
+}
+
+/* The chip in use must not lose its registers to one that does not answer. */
+bool serial_adopt(const struct machine_uart *uart)
+{
+    struct ns16550 before = ns16550;
+
+    if (port != NULL && chosen.registers.space == uart->registers.space &&
+        chosen.registers.address == uart->registers.address) {
+        chosen.line = uart->line;
+        return true;
+    }
+    if (take(uart))
+        return true;
+    ns16550 = before;
+    return false;
+}
+
+bool serial_settled(void)
+{
+    return port != NULL;
+}
+
+unsigned serial_moves(void)
+{
+    return moves;
 }
 
 void serial_report(struct printer *printer)

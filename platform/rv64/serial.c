@@ -15,6 +15,7 @@ enum { REGISTER_COUNT = 8, BYTES_PER_INTERRUPT = 256 };
 static enum { OUTPUT_NONE, OUTPUT_FIRMWARE, OUTPUT_UART } output;
 static struct ns16550 port;
 static struct machine_uart uart;
+static unsigned moves;
 static void (*receiver)(uint8_t byte);
 
 /* ---- Choosing --------------------------------------------------------------------------------------- */
@@ -29,8 +30,12 @@ static bool take(const struct machine_uart *candidate)
 {
     uint8_t width = candidate->registers.access_bytes, shift = candidate->register_shift;
 
-    if (candidate->kind != UART_NS16550 || candidate->registers.space != ADDRESS_MEMORY || candidate->pci)
+    if (candidate->kind != UART_NS16550 || candidate->registers.space != ADDRESS_MEMORY) {
+        if (candidate->registers.space == ADDRESS_PORT)
+            log_warn("serial", "the serial port at 0x%llx would be in port space, which this CPU has not",
+                     (unsigned long long)candidate->registers.address);
         return false;
+    }
     if (width == 0)
         width = 1;
     if (shift > 4 || width > 4 || candidate->registers.address % width != 0 || width > 1 << shift) {
@@ -62,9 +67,40 @@ bool serial_init(const struct machine *machine)
 {
     for (unsigned console = 2; console-- > 0;)
         for (uint32_t i = 0; i < machine->uart_count; i++)
-            if (machine->uarts[i].console == (console != 0) && take(&machine->uarts[i]))
-                return true;
+            if (machine->uarts[i].console == (console != 0)) {
+                /* What firmware names may be itself. */
+                if (machine->uarts[i].kind == UART_SBI && console != 0 && output == OUTPUT_FIRMWARE)
+                    return true;
+                if (take(&machine->uarts[i]))
+                    return true;
+            }
     return false;
+}
+
+bool serial_adopt(const struct machine_uart *candidate)
+{
+    bool same = output == OUTPUT_UART && uart.registers.address == candidate->registers.address,
+         before = output != OUTPUT_NONE;
+
+    if (same) {
+        uart.line = candidate->line;
+        return true;
+    }
+    if (!take(candidate))
+        return false;
+    moves += before;
+    return true;
+}
+
+/* The debug console extension is there only when the firmware has a port; the legacy call may lead nowhere. */
+bool serial_settled(void)
+{
+    return output == OUTPUT_UART || (output == OUTPUT_FIRMWARE && sbi_has(SBI_CONSOLE));
+}
+
+unsigned serial_moves(void)
+{
+    return moves;
 }
 
 void serial_report(struct printer *printer)

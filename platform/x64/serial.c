@@ -29,6 +29,7 @@ static void port_write(const struct ns16550 *port, unsigned number, uint8_t valu
 static struct ns16550 uart;
 static bool ready;
 static uint64_t place; /* physical address or port */
+static unsigned moves;
 static struct machine_line line = {.line = MACHINE_NO_LINE};
 static void (*receiver)(uint8_t byte);
 static bool listening;
@@ -85,24 +86,24 @@ static struct ns16550 reach(const struct machine_uart *from)
 }
 
 /* The one in use since serial_early_init goes on as it is: what it still has to send is not thrown away. */
-static bool take(const struct machine *machine, const struct machine_uart *from)
+static bool take(const struct machine_uart *from)
 {
     struct ns16550 port = reach(from);
     bool in_ports = from->registers.space == ADDRESS_PORT;
 
     if (port.base == 0)
         return false;
-    if (!ready || !in_ports || place != from->registers.address) {
+    if (!ready || in_ports != (uart.read == port_read) || place != from->registers.address) {
         if (!ns16550_present(&port)) {
             log_warn("serial", "nothing answers like a 16550 at 0x%llx", (unsigned long long)from->registers.address);
             return false;
         }
         ns16550_init(&port, in_ports && from->clock_hz == 0 ? CLOCK_HZ : from->clock_hz, from->baud);
+        moves += ready;
         uart = port;
         place = from->registers.address;
         ready = true;
     }
-    line = line_of(machine, from);
     return true;
 }
 
@@ -110,11 +111,31 @@ bool serial_init(const struct machine *machine)
 {
     for (unsigned named = 2; named-- > 0;)
         for (uint32_t i = 0; i < machine->uart_count; i++)
-            if (machine->uarts[i].console == (named != 0) && take(machine, &machine->uarts[i]))
+            if (machine->uarts[i].console == (named != 0) && take(&machine->uarts[i])) {
+                line = line_of(machine, &machine->uarts[i]);
                 return true;
+            }
     if (ready)
         line = isa_line(machine, COM1_INTERRUPT);
     return false;
+}
+
+bool serial_adopt(const struct machine_uart *from)
+{
+    if (!take(from))
+        return false;
+    line = from->line;
+    return true;
+}
+
+bool serial_settled(void)
+{
+    return ready;
+}
+
+unsigned serial_moves(void)
+{
+    return moves;
 }
 
 void serial_report(struct printer *printer)

@@ -20,6 +20,12 @@ static size_t console_used, tail_used;
 static bool ready;
 static uint64_t now_ns;
 static int disabled;
+static unsigned moves;
+
+unsigned serial_moves(void)
+{
+    return moves;
+}
 
 bool serial_ready(void)
 {
@@ -176,6 +182,25 @@ static void long_lines(void **state)
     assert_true(console_used < 3 * LINE_SIZE);
 }
 
+/* A console that takes the place of another has seen nothing: it is told everything that the ring still holds, once. */
+static void replayed_to_another_console(void **state)
+{
+    (void)state;
+    say("the first line");
+    log_info("who", "said to the first console");
+    console_used = 0;
+    console[0] = '\0';
+    moves++;
+    log_info("who", "said to the second");
+    assert_ptr_equal(strstr(console, "the first line\n"), console);
+    assert_non_null(strstr(console, "said to the first console"));
+    assert_non_null(strstr(console, "said to the second"));
+    console_used = 0;
+    console[0] = '\0';
+    log_info("who", "only this");
+    assert_null(strstr(console, "said to"));
+}
+
 /* ---- The ring ------------------------------------------------------------------------------------------------ */
 
 /* A line of its own for each number, of a length that differs. */
@@ -307,7 +332,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup(name, fresh)
         TEST(forms), TEST(levels),       TEST(control_bytes),      TEST(long_lines), TEST(wraps),
-        TEST(tails), TEST(late_console), TEST(late_without_flush), TEST(too_late),
+        TEST(tails), TEST(late_console), TEST(late_without_flush), TEST(too_late),   TEST(replayed_to_another_console),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,7 @@
 #include <platform/ns16550.h>
 
 static struct {
-    bool absent, stuck, fifos, divisor_access;
+    bool absent, stuck, fifos, divisor_access, no_scratch;
     uint8_t scratch, line_control, fifo_control, interrupts;
     uint16_t divisor;
     unsigned room, polls, overruns;
@@ -53,8 +53,10 @@ static uint8_t read_chip(const struct ns16550 *port, unsigned number)
         return chip.fifos && (chip.fifo_control & 1) != 0 ? 0xc1 : 0x01;
     case 5:
         return read_line_status();
+    case 1:
+        return chip.interrupts;
     case 7:
-        return chip.scratch;
+        return chip.no_scratch ? 0xff : chip.scratch;
     default:
         return 0;
     }
@@ -76,7 +78,7 @@ static void write_chip(const struct ns16550 *port, unsigned number, uint8_t valu
         if (divisor)
             chip.divisor = (uint16_t)((chip.divisor & 0xff) | value << 8);
         else
-            chip.interrupts = value;
+            chip.interrupts = value & 0x0f;
         break;
     case 2:
         chip.fifo_control = value;
@@ -108,6 +110,10 @@ static void presence(void **state)
     chip.scratch = 0x77;
     assert_true(ns16550_present(&port));
     assert_int_equal(chip.scratch, 0x77);
+    chip.no_scratch = true; /* an 8250 */
+    chip.interrupts = 1;
+    assert_true(ns16550_present(&port));
+    assert_int_equal(chip.interrupts, 1);
     chip.absent = true;
     assert_false(ns16550_present(&port));
 }
