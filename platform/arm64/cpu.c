@@ -172,67 +172,7 @@ void cpu_report(struct printer *printer)
     }
 }
 
-/* ---- The end ---------------------------------------------------------------------------------------- */
-
-enum { /* [Arm PSCI 1.1 DEN 0022 §5.1] */
-       PSCI_SYSTEM_OFF = 0x84000008,
-       PSCI_SYSTEM_RESET = 0x84000009,
-};
-
-enum { /* [Semihosting for AArch32 and AArch64 §6] */
-       SEMIHOSTING_EXIT_EXTENDED = 0x20,
-       SEMIHOSTING_APPLICATION_EXIT = 0x20026,
-};
-
-static void psci_call(const struct machine *machine, uint32_t function, const char *name)
-{
-    int64_t result = 0;
-
-    switch (machine->power.psci) {
-    case CONDUIT_HVC:
-        result = call_hypervisor(function);
-        break;
-    case CONDUIT_SMC:
-        result = call_monitor(function);
-        break;
-    case CONDUIT_NONE:
-        return;
-    }
-    log_error("power", "PSCI %s came back with %lld", name, (long long)result);
-}
-
-static void write_register(const struct machine_register *reg, uint32_t value)
-{
-    if (reg->space != ADDRESS_MEMORY || reg->address == 0)
-        return;
-
-    volatile void *place = vm_map_device(reg->address, sizeof value);
-    if (place == NULL)
-        return;
-    if (reg->access_bytes == 1)
-        register_write8(place, 0, (uint8_t)value);
-    else
-        register_write32(place, 0, value);
-    arch_barrier_full();
-}
-
-/* Semihosting is the only one that can tell a status, so it is asked first; without it HLT is undefined, which
- * trap.S expects. */
-void cpu_power_off(const struct machine *machine, bool failed)
-{
-    const uint64_t argument[2] = {SEMIHOSTING_APPLICATION_EXIT, failed};
-
-    call_semihosting(SEMIHOSTING_EXIT_EXTENDED, argument);
-    psci_call(machine, PSCI_SYSTEM_OFF, "SYSTEM_OFF");
-    write_register(&machine->power.poweroff_register, machine->power.poweroff_value);
-}
-
-void cpu_reset(const struct machine *machine)
-{
-    psci_call(machine, PSCI_SYSTEM_RESET, "SYSTEM_RESET");
-    write_register(&machine->power.reboot_register, machine->power.reboot_value);
-    write_register(&machine->power.reset, machine->power.reset_value);
-}
+/* ---- What may not be there ------------------------------------------------------------------------------ */
 
 bool cpu_probe_read(const volatile void *address, unsigned width, uint32_t *value)
 {

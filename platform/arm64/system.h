@@ -71,6 +71,11 @@ static inline void register_write32(volatile void *base, uint32_t offset, uint32
     __asm__ volatile("str %w0, [%1]" ::"r"(value), "r"((uintptr_t)base + offset) : "memory");
 }
 
+static inline void register_write16(volatile void *base, uint32_t offset, uint16_t value)
+{
+    __asm__ volatile("strh %w0, [%1]" ::"r"((uint32_t)value), "r"((uintptr_t)base + offset) : "memory");
+}
+
 static inline uint64_t register_read64(const volatile void *base, uint32_t offset)
 {
     uint64_t value;

@@ -135,42 +135,7 @@ bool cpu_random(uint64_t *value)
     return true;
 }
 
-/* ---- Power ------------------------------------------------------------------------------------------ */
-
-enum {
-    TEST_FAIL = 0x3333, /* sifive,test: the exit status is in bits 31:16 */
-    FAILED_STATUS = 1,
-    POWER_POLLS = 100000, /* how long a write may take to end the machine */
-};
-
-static void write_power_register(const struct machine_register *power, uint32_t value)
-{
-    unsigned width = power->access_bytes == 1 || power->access_bytes == 2 ? power->access_bytes : sizeof value;
-    volatile void *address = power->space == ADDRESS_MEMORY ? vm_map_device(power->address, width) : NULL;
-
-    if (address == NULL || !device_try_write(address, width, value))
-        return;
-    for (unsigned poll = 0; poll < POWER_POLLS; poll++)
-        cpu_relax();
-}
-
-void cpu_power_off(const struct machine *machine, bool failed)
-{
-    const struct machine_power *power = &machine->power;
-
-    if (power->sifive_test && failed)
-        write_power_register(&power->poweroff_register, TEST_FAIL | FAILED_STATUS << 16);
-    write_power_register(&power->poweroff_register, power->poweroff_value);
-    sbi_power_off(failed);
-    log_error("cpu", "neither a power register nor the firmware has ended the machine");
-}
-
-void cpu_reset(const struct machine *machine)
-{
-    write_power_register(&machine->power.reboot_register, machine->power.reboot_value);
-    sbi_reboot();
-    log_error("cpu", "neither a reset register nor the firmware has restarted the machine");
-}
+/* ---- What may not be there ------------------------------------------------------------------------------ */
 
 bool cpu_probe_read(const volatile void *address, unsigned width, uint32_t *value)
 {

@@ -133,17 +133,19 @@ const char *sbi_timer_name(void)
 
 /* ---- Power ------------------------------------------------------------------------------------------ */
 
-void sbi_power_off(bool failed)
+int64_t sbi_power_off(bool failed)
 {
-    if (sbi_has(SBI_RESET))
-        call(SBI_RESET, RESET_SYSTEM, RESET_SHUTDOWN, failed ? RESET_REASON_FAILURE : RESET_REASON_NONE, 0);
-    call(LEGACY_SHUTDOWN, 0, 0, 0, 0);
+    return call(SBI_RESET, RESET_SYSTEM, RESET_SHUTDOWN, failed ? RESET_REASON_FAILURE : RESET_REASON_NONE, 0).error;
 }
 
-void sbi_reboot(void)
+int64_t sbi_legacy_shutdown(void)
 {
-    if (sbi_has(SBI_RESET))
-        call(SBI_RESET, RESET_SYSTEM, RESET_COLD_REBOOT, RESET_REASON_NONE, 0);
+    return call(LEGACY_SHUTDOWN, 0, 0, 0, 0).error;
+}
+
+int64_t sbi_reboot(void)
+{
+    return call(SBI_RESET, RESET_SYSTEM, RESET_COLD_REBOOT, RESET_REASON_NONE, 0).error;
 }
 
 /* ---- Report ----------------------------------------------------------------------------------------- */

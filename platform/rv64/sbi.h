@@ -28,9 +28,10 @@ int sbi_console_read(void);
 void sbi_set_timer(uint64_t deadline);
 const char *sbi_timer_name(void);
 
-/* Return only when the firmware would not. */
-void sbi_power_off(bool failed);
-void sbi_reboot(void);
+/* Return only when the firmware would not, with its error; the first and the last need SBI_RESET. */
+int64_t sbi_power_off(bool failed);
+int64_t sbi_legacy_shutdown(void);
+int64_t sbi_reboot(void);
 
 /* Which firmware this is, and which CPU it says this is: "key: value" lines. */
 void sbi_report(struct printer *printer);
