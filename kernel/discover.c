@@ -119,7 +119,7 @@ static void look_for_pci_ports(void)
     const uint32_t enable = UINT32_C(1) << 31;
 
     port_write32(0xcf8, enable);
-    if (!port_space_exists() || port_read32(0xcf8) != enable)
+    if (port_read32(0xcf8) != enable)
         return;
     struct machine_host_bridge *bridge = machine_add_host_bridge(&machine, 0, 0, 255, 0);
     if (bridge != NULL)
@@ -128,13 +128,15 @@ static void look_for_pci_ports(void)
 
 void discover_more(const struct boot_info *boot)
 {
-    uint8_t *work;
+    uint8_t *work = NULL;
 
-    if (boot->protocol != BOOT_PVH || machine.host_bridge_count != 0 || (work = pages_allocate(0)) == NULL)
+    if (machine.host_bridge_count != 0)
         return;
-    read_fw_cfg_tree(work);
-    pages_free(work, 0);
-    if (machine.host_bridge_count == 0 && !machine.power.hardware_reduced)
+    if (boot->protocol == BOOT_PVH && (work = pages_allocate(0)) != NULL) {
+        read_fw_cfg_tree(work);
+        pages_free(work, 0);
+    }
+    if (machine.host_bridge_count == 0 && port_space_exists() && !machine.power.hardware_reduced)
         look_for_pci_ports();
     machine_finish(&machine);
 }
