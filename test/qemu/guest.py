@@ -84,13 +84,14 @@ class Result:
 class Guest:
     """A running QEMU whose serial port is this process's pipe."""
 
-    def __init__(self, on, *devices, append="", memory="128M", smp=1, kernel=None, initrd=None, extra=()):
+    def __init__(self, on, *devices, append="", memory="128M", smp=1, kernel=None, initrd=None, extra=(),
+                 serial=("-serial", "stdio"), exit_device=True):
         # Debian's QEMU unless the test names another binary through `extra`
         self.machine = on
         self.command = [QEMU[on.arch], *on.arguments, "-accel", "tcg", "-nodefaults", "-no-user-config", "-display", "none",
-                        "-serial", "stdio", "-m", memory, "-smp", str(smp), "-no-reboot",
+                        *serial, "-m", memory, "-smp", str(smp), "-no-reboot",
                         "-kernel", str(kernel or on.kernel)]
-        if on.arch == "x64":
+        if on.arch == "x64" and exit_device:
             self.command += ["-device", "isa-debug-exit,iobase=0x501,iosize=2"]
         if append:
             self.command += ["-append", append]
