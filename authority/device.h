@@ -42,6 +42,8 @@ struct device_interrupt {
     bool route_held;         /* and at the controller, since the device has no switch that takes */
     enum interrupt_delivery delivery;
     uint32_t route;
+    uint32_t cpu;        /* index of the CPU that messages are directed to */
+    uint32_t arrived_on; /* index of the CPU that took the last message */
     struct device *device;
     uint64_t count;
 };

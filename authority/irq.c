@@ -5,6 +5,10 @@
  * interrupt context. A message needs nothing more. A line is disabled at the device (PCI INTx disable) or,
  * where the device has no such switch, at the controller, until the driver acknowledges: so a
  * silent driver starves nobody who shares the wire. What cannot be routed is polled by a timer.
+ *
+ * Messages arrive on whichever CPU they were directed to, and touch nothing but the event bits and counters here;
+ * everything else is the boot CPU's, which runs all drivers, takes the lines and the timers, and is woken by an event
+ * if it sleeps.
  */
 #include "device.h"
 
@@ -12,19 +16,22 @@
 #include <lib/malloc.h>
 #include <platform/cpu.h>
 #include <platform/interrupt.h>
+#include <platform/ipi.h>
 
 #define POLL_INTERVAL_NS (2 * NANOSECONDS_PER_MILLISECOND)
 
 static void raise_event(struct device *device, unsigned index)
 {
     __atomic_fetch_or(&device->events, 1u << index, __ATOMIC_RELEASE);
+    ipi_wake(cpu_at(0));
 }
 
 static void message_arrived(void *context)
 {
     struct device_interrupt *interrupt = context;
 
-    interrupt->count++;
+    __atomic_fetch_add(&interrupt->count, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&interrupt->arrived_on, cpu_local()->index, __ATOMIC_RELAXED);
     raise_event(interrupt->device, (unsigned)(interrupt - interrupt->device->interrupts));
 }
 
@@ -192,19 +199,37 @@ void interrupt_acknowledge(struct interrupt *handle)
 
 unsigned device_cpu_count(const struct device *device)
 {
-    (void)device;
-    return 1;
+    return msix_available(&device->msix) && controller_has_messages() ? cpu_count() : 1;
 }
 
+/* The vector is masked while address and data change, so that the device sends neither half nor nothing: what becomes
+ * pending meanwhile it sends afterwards, with MSI-X. MSI may not have such a mask; so the driver looks once more. */
 enum status interrupt_set_cpu(struct interrupt *handle, unsigned cpu)
 {
-    const struct device_interrupt *interrupt = find(handle);
+    struct device_interrupt *interrupt = find(handle);
+    struct message message;
 
     if (interrupt == NULL)
         return STATUS_REVOKED;
-    if (cpu >= device_cpu_count(handle->device))
+    struct device *device = interrupt->device;
+    if (cpu >= cpu_count())
         return STATUS_OUT_OF_RANGE;
-    return interrupt->delivery == INTERRUPT_MESSAGE ? STATUS_OK : STATUS_UNSUPPORTED;
+    if (interrupt->delivery != INTERRUPT_MESSAGE)
+        return STATUS_UNSUPPORTED;
+    msix_vector_mask(&device->msix, handle->index, true);
+    enum status status = interrupt_direct(interrupt->route, cpu, &message);
+    if (status == STATUS_OK) {
+        status = msix_vector_set(&device->msix, handle->index, message.address, message.data);
+        if (status != STATUS_OK)
+            interrupt_direct(interrupt->route, interrupt->cpu, &message);
+        else
+            interrupt->cpu = cpu;
+    }
+    msix_vector_mask(&device->msix, handle->index, false);
+    if (!msix_available(&device->msix))
+        messages_lost(device, status);
+    raise_event(device, handle->index);
+    return status;
 }
 
 static void interrupt_end(struct device *device, unsigned index)

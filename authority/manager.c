@@ -10,6 +10,7 @@
 #include <lib/string.h>
 #include <lib/text.h>
 #include <machine/pci_space.h>
+#include <platform/ipi.h>
 #include <platform/mmu.h>
 #include <vmos/block.h>
 #include <vmos/nic.h>
@@ -359,6 +360,7 @@ size_t device_capability(const struct device *device, uint8_t identifier, unsign
 void driver_wake(struct device *device)
 {
     __atomic_store_n(&device->woken, true, __ATOMIC_RELEASE);
+    ipi_wake(cpu_at(0));
 }
 
 static void wake_fired(struct timer *timer)

@@ -153,6 +153,7 @@ static void run_cpu(struct printer *out, const char *arguments)
 {
     (void)arguments;
     cpu_report(out);
+    smp_report(out);
 }
 
 static void run_time(struct printer *out, const char *arguments)
@@ -208,6 +209,12 @@ __attribute__((noinline)) static uintptr_t overflow_stack(volatile uintptr_t dep
     return depth == UINTPTR_MAX ? 0 : overflow_stack(depth + 1) + room[depth % 64];
 }
 
+static void panic_here(void *context)
+{
+    (void)context;
+    panic("asked for at the console, of another CPU");
+}
+
 /* Each kind of crash, so that what it says can be seen before it is needed. */
 static void run_panic(struct printer *out, const char *arguments)
 {
@@ -223,8 +230,10 @@ static void run_panic(struct printer *out, const char *arguments)
         ((void (*)(void))(uintptr_t)&data)();
     else if (strcmp(arguments, "stack") == 0)
         overflow_stack(0);
+    else if (strcmp(arguments, "cpu") == 0)
+        print(out, "the last CPU: %s\n", status_text(smp_call(cpu_count() - 1, panic_here, NULL)));
     else
-        print(out, "\"%s\" is no kind of crash; there are: read, write-code, execute-data, stack\n", arguments);
+        print(out, "\"%s\" is no kind of crash; there are: read, write-code, execute-data, stack, cpu\n", arguments);
 }
 
 static void run_line(const char *text)
@@ -289,7 +298,7 @@ static const struct command commands[] = {
     {"disks", "", "disks and their partitions", run_disks},
     {"irq", "", "interrupt controllers, routes and counts", run_irq},
     {"mem", "", "memory: frames, heap, page tables", run_mem},
-    {"cpu", "", "the processor and the protections in use", run_cpu},
+    {"cpu", "", "the processors, what they do, the protections in use", run_cpu},
     {"time", "", "the clock, its source and the timers", run_time},
     {"log", "[LINES]", "the last lines of the log", run_log},
     {"selftest", "[NAME ...]", "run self-tests, all when none is named", run_selftest},

@@ -4,6 +4,7 @@
 
 #include <vmos/machine.h>
 #include <platform/boot.h>
+#include <lib/printf.h>
 
 /* The machine; written during boot, read-only afterwards. */
 extern struct machine machine;
@@ -28,6 +29,17 @@ const char *manifest_source(void); /* "embedded" or "bootloader's" */
 
 /* wait.c: runs drivers and sleeps until `done(context)` or the deadline; false: the deadline came. */
 bool kernel_wait(bool (*done)(void *context), void *context, uint64_t deadline_ns);
+
+/* smp.c: starts the machine's other CPUs and gives each an index; those that do not come are said and left. */
+void smp_start(void);
+/* Has that CPU run this, with interrupts on, as soon as it has nothing else to run; for now one thing at a time, and
+ * none on the boot CPU, which runs everything that is not asked for so. STATUS_BUSY: it is not done with the last.
+ * STATUS_OUT_OF_RANGE: no such CPU, or the boot CPU. What was written before is seen by the function. */
+enum status smp_call(unsigned cpu, void (*run)(void *context), void *context);
+/* Whether it is done; then what it has written is seen here. The boot CPU is woken when it ends. */
+bool smp_idle(unsigned cpu);
+/* A line for each CPU: state, interrupts, time asleep. */
+void smp_report(struct printer *printer);
 
 /* Ends the machine in an orderly way: devices stopped first. */
 _Noreturn void kernel_power_off(bool failed);

@@ -1,16 +1,21 @@
 /*
  * log.c: the log ring. Lines are kept in memory from the first instruction on and reach the console as soon
  * as there is one; a console that appears late is told everything that the ring still holds.
+ *
+ * All CPUs write. The lock guards the ring and what goes out at the serial port, line by line. Who reads the ring
+ * (log_tail, log_contains) does so without: a line that is just being written over may come out mixed.
  */
 #include "log.h"
 
 #include <lib/string.h>
 #include <platform/clock.h>
 #include <platform/cpu.h>
+#include <platform/ipi.h>
 #include <platform/serial.h>
 
 enum { RING_SIZE = 8192, LINE_SIZE = 320 }; /* RING_SIZE is a power of two */
 
+static struct lock lock = {.name = "log", .place = LOCK_PLACE_LOG};
 static char ring[RING_SIZE];
 static uint64_t written, flushed; /* bytes ever; flushed <= written, and 0 again when the console moves */
 static char first_line[96];       /* said before there is a console, and relied on from outside: never lost */
@@ -20,8 +25,11 @@ static volatile bool disturbed;
 
 static void console_write(struct printer *printer, const char *text, size_t length)
 {
+    uintptr_t saved = lock_take(&lock);
+
     (void)printer;
     serial_write(text, length);
+    lock_release(&lock, saved);
 }
 
 struct printer console_printer = {.write = console_write};
@@ -48,15 +56,18 @@ void log_set_level(enum log_level level)
 static void skip_lost(void)
 {
     uint64_t from = written - RING_SIZE + 1;
+    char text[96];
 
     while (from < written && ring[(from - 1) % RING_SIZE] != '\n')
         from++;
-    print(&console_printer, "%s... %llu bytes of the log were lost before there was a serial port ...\n", first_line,
-          (unsigned long long)(from - flushed - strlen(first_line)));
+    int length = snprintf(text, sizeof text, "... %llu bytes of the log were lost before there was a serial port ...\n",
+                          (unsigned long long)(from - flushed - strlen(first_line)));
+    serial_write(first_line, strlen(first_line));
+    serial_write(text, (size_t)length);
     flushed = from;
 }
 
-void log_flush(void)
+static void flush(void)
 {
     static unsigned moves;
 
@@ -77,21 +88,33 @@ void log_flush(void)
     }
 }
 
+void log_flush(void)
+{
+    uintptr_t saved = lock_take(&lock);
+
+    flush();
+    lock_release(&lock, saved);
+}
+
+/* The boot CPU stands at the prompt and draws it again. */
 static void append(const char *text, size_t length)
 {
-    uintptr_t saved = cpu_interrupts_disable();
+    uintptr_t saved = lock_take(&lock);
+    bool redraw = prompt_stands;
 
     if (written == 0 && length < sizeof first_line)
         memcpy(first_line, text, length);
     for (size_t i = 0; i < length; i++)
         ring[(written + i) % RING_SIZE] = text[i];
     written += length;
-    if (prompt_stands) {
+    if (redraw) {
         serial_write("\r\x1b[K", 4);
         disturbed = true;
     }
-    log_flush();
-    cpu_interrupts_restore(saved);
+    flush();
+    lock_release(&lock, saved);
+    if (redraw)
+        ipi_wake(cpu_at(0));
 }
 
 /* Ends the line that begins at text and has `length` bytes, of which LINE_SIZE - 2 at most were kept. */

@@ -63,6 +63,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     boot_cpu.stack_guard = (uintptr_t)boot_stack_guard;
     boot_cpu.stack_top = (uintptr_t)boot_stack_top;
     cpu_init(&boot_cpu);
+    cpu_add(&boot_cpu);
     vm_init(boot->image_physical);
     serial_early_init();
     greet(boot);
@@ -77,6 +78,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     interrupt_init(&machine);
     start_clock(boot);
     cpu_interrupts_enable();
+    smp_start();
 
     random_init(&machine);
     manifest_read();

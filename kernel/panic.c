@@ -5,8 +5,10 @@
 #include "options.h"
 #include "symbols.h"
 
-#include <platform/cpu.h>
 #include <platform/boot.h>
+#include <platform/cpu.h>
+#include <platform/ipi.h>
+#include <platform/lock.h>
 
 #include "kernel.h"
 
@@ -33,13 +35,22 @@ static void print_backtrace(struct printer *printer, const struct trap_frame *fr
         print_location(printer, "by", address - 1); /* inside the call, not behind it */
 }
 
+/* The first CPU to come here stops the others and is the one that is heard; a panic within its panic is told briefly,
+ * one more is the end. What the others held is nobody's any more. */
 _Noreturn void panic_at(const struct trap_frame *frame, const char *format, ...)
 {
+    static const struct cpu *panicking;
     static unsigned depth;
+    const struct cpu *nobody = NULL, *self = cpu_local();
     char text[256];
     va_list arguments;
 
     cpu_interrupts_disable();
+    if (__atomic_compare_exchange_n(&panicking, &nobody, self, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        ipi_stop_others();
+    else if (nobody != self)
+        ipi_stop_here();
+    lock_give_up_all();
     if (++depth > 2)
         cpu_halt();
     va_start(arguments, format);
@@ -47,6 +58,8 @@ _Noreturn void panic_at(const struct trap_frame *frame, const char *format, ...)
     va_end(arguments);
     log_flush();
     print(&console_printer, "\npanic: %s\n", text); /* whatever stands on the line */
+    if (cpu_count() > 1)
+        print(&console_printer, "on CPU %u of %u\n", self->index, cpu_count());
     if (depth == 1) {
         if (frame != NULL)
             trap_report(frame, &console_printer);

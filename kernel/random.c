@@ -7,11 +7,13 @@
 #include <lib/string.h>
 #include <platform/clock.h>
 #include <platform/cpu.h>
+#include <platform/lock.h>
 #include <vmos/entropy.h>
 #include <vmos/machine.h>
 
 enum { KEY_SIZE = 32, BLOCK_SIZE = 64, SEEDED_BYTES = 16 };
 
+static struct lock lock = {.name = "random numbers", .place = LOCK_PLACE_RANDOM};
 static uint8_t key[KEY_SIZE];
 static size_t entropy_bytes; /* of sources meant for it */
 
@@ -30,24 +32,24 @@ static void rekey(void)
 void random_add(const void *entropy, size_t size)
 {
     const uint8_t *bytes = entropy;
-    uintptr_t saved = cpu_interrupts_disable();
+    uintptr_t saved = lock_take(&lock);
 
     for (size_t done = 0; done < size;) {
         for (size_t i = 0; i < KEY_SIZE && done < size; i++)
             key[i] ^= bytes[done++];
         rekey();
     }
-    cpu_interrupts_restore(saved);
+    lock_release(&lock, saved);
 }
 
 void random_bytes(void *to, size_t size)
 {
     uint8_t *out = to, working[KEY_SIZE], block[BLOCK_SIZE];
-    uintptr_t saved = cpu_interrupts_disable();
+    uintptr_t saved = lock_take(&lock);
 
     memcpy(working, key, KEY_SIZE);
     rekey();
-    cpu_interrupts_restore(saved);
+    lock_release(&lock, saved);
     for (uint32_t counter = 1; size != 0; counter++) {
         size_t part = size < BLOCK_SIZE ? size : BLOCK_SIZE;
         chacha20_block(working, counter, nonce, block);

@@ -15,13 +15,14 @@
  * the largest order are not chained but looked for in the bits, from the top of memory down: to begin with, all
  * memory is in such blocks, and none of it need be touched.
  *
- * Not called from interrupts. With a second CPU, one lock around each public function is all that is missing.
+ * One lock, around each public function. Not called from interrupts.
  */
 #include <memory/memory.h>
 
 #include <lib/bytes.h>
 #include <lib/log.h>
 #include <lib/string.h>
+#include <platform/lock.h>
 
 #define WHO "memory"
 
@@ -33,6 +34,8 @@ enum { WORD_BITS = 64 };
 struct link {
     uint64_t next, previous;
 };
+
+static struct lock lock = {.name = "frames", .place = LOCK_PLACE_FRAMES};
 
 static struct {
     uint64_t base, end; /* base is aligned to the largest block, so that indices are aligned as addresses are */
@@ -278,7 +281,7 @@ void frames_init(uint64_t base, uint64_t end, void *metadata, void *(*touch)(uin
     memset(metadata, 0, 2 * sizeof(uint64_t) * words);
 }
 
-void frames_add(uint64_t base, uint64_t size)
+static void add(uint64_t base, uint64_t size)
 {
     uint64_t end = align_down(size > UINT64_MAX - base ? UINT64_MAX : base + size, PAGE_SIZE);
 
@@ -307,8 +310,16 @@ void frames_add(uint64_t base, uint64_t size)
     }
 }
 
+void frames_add(uint64_t base, uint64_t size)
+{
+    uintptr_t saved = lock_take(&lock);
+
+    add(base, size);
+    lock_release(&lock, saved);
+}
+
 /* A block that is split keeps its lower half, and with it the alignment of the whole. */
-uint64_t frames_allocate_aligned(unsigned order, unsigned alignment_order, uint64_t limit)
+static uint64_t allocate(unsigned order, unsigned alignment_order, uint64_t limit)
 {
     unsigned found = 0, least = order > alignment_order ? order : alignment_order;
     uint64_t physical = least <= FRAME_MAX_ORDER ? find(least, limit, &found) : 0;
@@ -332,12 +343,21 @@ uint64_t frames_allocate_aligned(unsigned order, unsigned alignment_order, uint6
     return physical;
 }
 
+uint64_t frames_allocate_aligned(unsigned order, unsigned alignment_order, uint64_t limit)
+{
+    uintptr_t saved = lock_take(&lock);
+    uint64_t physical = allocate(order, alignment_order, limit);
+
+    lock_release(&lock, saved);
+    return physical;
+}
+
 uint64_t frames_allocate(unsigned order, uint64_t limit)
 {
     return frames_allocate_aligned(order, order, limit);
 }
 
-static bool refuse(uint64_t physical, unsigned order)
+static void refuse(uint64_t physical, unsigned order)
 {
     const char *why = "no block of that size was allocated there";
 
@@ -347,21 +367,29 @@ static bool refuse(uint64_t physical, unsigned order)
         why = "it is free already";
     log_error(WHO, "0x%llx was to be freed as a block of order %u, but %s; refused", (unsigned long long)physical,
               order, why);
-    return false;
 }
 
 bool frames_free(uint64_t physical, unsigned order)
 {
-    if (order > FRAME_MAX_ORDER || !is_block(physical, order, false))
-        return refuse(physical, order);
-    frames.counts.free += UINT64_C(1) << order;
-    release(physical, order);
-    return true;
+    uintptr_t saved = lock_take(&lock);
+    bool good = order <= FRAME_MAX_ORDER && is_block(physical, order, false);
+
+    if (good) {
+        frames.counts.free += UINT64_C(1) << order;
+        release(physical, order);
+    } else {
+        refuse(physical, order);
+    }
+    lock_release(&lock, saved);
+    return good;
 }
 
 void frames_count(struct frame_counts *counts)
 {
+    uintptr_t saved = lock_take(&lock);
+
     *counts = frames.counts;
+    lock_release(&lock, saved);
 }
 
 /* ---- Checking ------------------------------------------------------------------------------------- */
@@ -396,7 +424,7 @@ static bool check_chain(unsigned order)
     return block == 0 && seen == check_blocks[order];
 }
 
-bool frames_check(void)
+static bool check(void)
 {
     bool good = true;
 
@@ -414,5 +442,14 @@ bool frames_check(void)
     }
     for (unsigned order = 0; order < FRAME_MAX_ORDER; order++)
         good &= check_chain(order);
+    return good;
+}
+
+bool frames_check(void)
+{
+    uintptr_t saved = lock_take(&lock);
+    bool good = check();
+
+    lock_release(&lock, saved);
     return good;
 }

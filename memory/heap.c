@@ -9,7 +9,7 @@
  * A free slot:     poison, looked at when the slot is used again; slots that were never used hold anything
  *
  * What is refused or found overwritten is a sentence in the log and counted; the heap goes on.
- * One heap, one lock: heap_lock() is where a second CPU's turn is waited for. Interrupt handlers do not allocate.
+ * One heap, one lock. Interrupt handlers do not allocate.
  */
 #include <memory/memory.h>
 
@@ -17,7 +17,7 @@
 #include <lib/log.h>
 #include <lib/malloc.h>
 #include <lib/string.h>
-#include <platform/cpu.h>
+#include <platform/lock.h>
 
 #define WHO "heap"
 
@@ -55,15 +55,7 @@ static struct {
     struct heap_counts counts;
 } heap;
 
-static uintptr_t heap_lock(void)
-{
-    return cpu_interrupts_disable();
-}
-
-static void heap_unlock(uintptr_t saved)
-{
-    cpu_interrupts_restore(saved);
-}
+static struct lock lock = {.name = "heap", .place = LOCK_PLACE_HEAP};
 
 /* ---- Slots ---------------------------------------------------------------------------------------- */
 
@@ -374,7 +366,7 @@ static bool large_free(void *block, size_t *size, const void *caller)
 
 void *aligned_alloc(size_t alignment, size_t size)
 {
-    uintptr_t saved = heap_lock();
+    uintptr_t saved = lock_take(&lock);
     void *block = NULL;
 
     if (is_power_of_two(alignment) && size <= PAGE_SIZE << FRAME_MAX_ORDER) {
@@ -389,7 +381,7 @@ void *aligned_alloc(size_t alignment, size_t size)
     } else {
         heap.counts.failures++;
     }
-    heap_unlock(saved);
+    lock_release(&lock, saved);
     return block;
 }
 
@@ -413,22 +405,22 @@ void free(void *memory)
 
     if (memory == NULL)
         return;
-    uintptr_t saved = heap_lock();
+    uintptr_t saved = lock_take(&lock);
     if ((uintptr_t)memory % PAGE_SIZE == 0 ? large_free(memory, &size, caller) : small_free(memory, &size, caller)) {
         heap.counts.blocks_in_use--;
         heap.counts.bytes_in_use -= size;
     }
-    heap_unlock(saved);
+    lock_release(&lock, saved);
 }
 
 /* ---- Looking at it ---------------------------------------------------------------------------------------- */
 
 void heap_count(struct heap_counts *counts)
 {
-    uintptr_t saved = heap_lock();
+    uintptr_t saved = lock_take(&lock);
 
     *counts = heap.counts;
-    heap_unlock(saved);
+    lock_release(&lock, saved);
 }
 
 static bool slab_intact(const struct slab *slab)
@@ -450,7 +442,7 @@ static bool slab_intact(const struct slab *slab)
 
 bool heap_check(void)
 {
-    uintptr_t saved = heap_lock();
+    uintptr_t saved = lock_take(&lock);
     bool good = true;
 
     for (unsigned class = 0; class < CLASSES; class ++) {
@@ -461,6 +453,6 @@ bool heap_check(void)
     }
     for (const struct large *large = heap.large; large != NULL; large = large->next)
         good &= run_intact(large);
-    heap_unlock(saved);
+    lock_release(&lock, saved);
     return good;
 }

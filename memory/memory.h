@@ -53,11 +53,15 @@ uint64_t vm_release_boot_code(void);
 /* The enum mmu_access bits an address of the kernel is mapped with; false when it is not mapped. */
 bool vm_lookup(const void *address, unsigned *access);
 
+/* A kernel stack of 16 KiB: where it ends, and its guard page, which is not mapped; 0: no memory. */
+uintptr_t vm_stack_create(uintptr_t *guard);
+/* Nobody is on it any more. */
+void vm_stack_destroy(uintptr_t top);
+
 /* vm_map_device, pages_allocate and _aligned, physical_to_virtual, virtual_to_physical: platform/mmu.h */
 
 /* As pages_allocate_aligned, but the contents are undefined. */
 void *pages_allocate_raw(unsigned order, unsigned alignment_order);
-void pages_free(void *pages, unsigned order);
 
 void memory_report(struct printer *printer); /* frames, heap, page tables: "key: value" lines */
 

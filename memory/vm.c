@@ -7,6 +7,10 @@
  *
  * Table pages come from a small pool in .bss until memory is known, then from an arena at the start of RAM
  * that also holds the frame allocator's metadata, then from the frame allocator.
+ *
+ * The tables are shared by all CPUs and changed under one lock. Looking an address up takes none: tables are never
+ * given back, and an entry is written at once. What is mapped or unmapped is so for all CPUs when the call returns
+ * (mmu_synchronise).
  */
 #include <lib/bytes.h>
 #include <lib/log.h>
@@ -15,6 +19,7 @@
 #include <memory/memory.h>
 #include <platform/boot.h>
 #include <platform/cpu.h>
+#include <platform/lock.h>
 
 /* The pool lasts for what is mapped before memory is known; the last pages of it map the arena, and what is left then
  * serves on. */
@@ -24,6 +29,8 @@ enum { POOL_PAGES = 9, POOL_RESERVED = 2, DEVICE_RECORDS = 24 };
 /* Ranges so far apart that the map of frames would take more than this part of memory are not all used. */
 #define METADATA_PART   256
 #define METADATA_ALWAYS (UINT64_C(512) << 10)
+
+static struct lock lock = {.name = "address space", .place = LOCK_PLACE_SPACE};
 
 static uint8_t pool[POOL_PAGES][PAGE_SIZE] __attribute__((aligned(4096)));
 static unsigned pool_used;
@@ -90,6 +97,11 @@ static uint64_t table_alloc(void)
     return physical;
 }
 
+/* Kernel stacks: 16 KiB, each above a page that is never mapped. */
+enum { STACK_PAGES = 4, STACK_STRIDE = 8 * 4096, STACKS = 128 };
+#define STACK_BASE (DEVICE_BASE + DEVICE_SIZE)
+static uint64_t stacks_used[STACKS / 64];
+
 static struct page_table kernel_table = {.table_alloc = table_alloc, .table_at = table_at};
 
 void vm_init(uint64_t physical)
@@ -111,6 +123,11 @@ uint64_t virtual_to_physical(const void *address)
         return at - PHYSMAP_BASE;
     if (at - (uintptr_t)image_start < image_size())
         return at - (uintptr_t)image_start + image_physical;
+    if (at - STACK_BASE < STACKS * (uint64_t)STACK_STRIDE) {
+        uint64_t physical;
+        if (page_lookup(&kernel_table, at, &physical, NULL))
+            return physical;
+    }
     panic("%p has no physical address: it is neither in RAM nor in the kernel image", address);
 }
 
@@ -134,7 +151,7 @@ static uint64_t run_end(uint64_t page, uint64_t end, bool mapped)
     return page;
 }
 
-const void *vm_map_tables(uint64_t physical, uint64_t size)
+static const void *map_tables(uint64_t physical, uint64_t size)
 {
     if (size == 0 || physical >= PHYSMAP_SIZE || size > PHYSMAP_SIZE - physical)
         return NULL;
@@ -157,6 +174,16 @@ const void *vm_map_tables(uint64_t physical, uint64_t size)
         page = behind;
     }
     return physical_to_virtual(physical);
+}
+
+const void *vm_map_tables(uint64_t physical, uint64_t size)
+{
+    uintptr_t saved = lock_take(&lock);
+    const void *at = map_tables(physical, size);
+
+    mmu_synchronise(false);
+    lock_release(&lock, saved);
+    return at;
 }
 
 /* ---- RAM ---------------------------------------------------------------------------------------------- */
@@ -409,7 +436,7 @@ static uintptr_t device_place(uint64_t first, uint64_t size)
     return device_next + ahead;
 }
 
-volatile void *vm_map_device(uint64_t physical, uint64_t size)
+static volatile void *map_device(uint64_t physical, uint64_t size)
 {
     uint64_t first = align_down(physical, PAGE_SIZE), last = align_down(physical + (size - 1), PAGE_SIZE);
 
@@ -429,8 +456,10 @@ volatile void *vm_map_device(uint64_t physical, uint64_t size)
         status = page_map(&kernel_table, at, first, pages, MMU_WRITE | MMU_DEVICE);
     struct device_mapping *record = status == STATUS_OK ? new_record() : NULL;
     if (record == NULL) {
-        if (status == STATUS_OK)
+        if (status == STATUS_OK) {
             page_unmap(&kernel_table, at, pages);
+            device_next = mmu_synchronise(true) ? device_next : at + pages;
+        }
         log_warn("memory", "%llu KiB of registers at 0x%llx cannot be mapped: %s", (unsigned long long)(pages / 1024),
                  (unsigned long long)physical, status_text(status == STATUS_OK ? STATUS_NO_MEMORY : status));
         return NULL;
@@ -438,7 +467,82 @@ volatile void *vm_map_device(uint64_t physical, uint64_t size)
     *record = (struct device_mapping){.physical = first, .size = pages, .at = at, .next = device_mappings};
     device_mappings = record;
     device_next = at + pages;
+    mmu_synchronise(false);
     return (volatile void *)(at + (physical - first));
+}
+
+volatile void *vm_map_device(uint64_t physical, uint64_t size)
+{
+    uintptr_t saved = lock_take(&lock);
+    volatile void *at = map_device(physical, size);
+
+    lock_release(&lock, saved);
+    return at;
+}
+
+/* ---- Stacks ------------------------------------------------------------------------------------------- */
+
+static uintptr_t stack_at(unsigned slot)
+{
+    return (uintptr_t)STACK_BASE + (uintptr_t)slot * STACK_STRIDE + PAGE_SIZE;
+}
+
+/* Unmaps `count` pages from the bottom of a stack and gives them back; false: some CPU may still reach them. */
+static bool unmap_stack(unsigned slot, unsigned count)
+{
+    uint64_t physical[STACK_PAGES] = {0};
+
+    for (unsigned i = 0; i < count; i++)
+        page_lookup(&kernel_table, stack_at(slot) + i * PAGE_SIZE, &physical[i], NULL);
+    page_unmap(&kernel_table, stack_at(slot), count * PAGE_SIZE);
+    if (!mmu_synchronise(true))
+        return false;
+    for (unsigned i = 0; i < count; i++)
+        frames_free(physical[i], 0);
+    return true;
+}
+
+static uintptr_t make_stack(unsigned slot)
+{
+    for (unsigned i = 0; i < STACK_PAGES; i++) {
+        uint64_t physical = frames_allocate(0, 0);
+        uintptr_t at = stack_at(slot) + i * PAGE_SIZE;
+        if (physical != 0 && page_map(&kernel_table, at, physical, PAGE_SIZE, MMU_WRITE) == STATUS_OK)
+            continue;
+        if (physical != 0)
+            frames_free(physical, 0);
+        if (i != 0)
+            unmap_stack(slot, i);
+        return 0;
+    }
+    mmu_synchronise(false);
+    return stack_at(slot) + STACK_PAGES * PAGE_SIZE;
+}
+
+uintptr_t vm_stack_create(uintptr_t *guard)
+{
+    uintptr_t saved = lock_take(&lock), top = 0;
+    unsigned slot = 0;
+
+    while (slot < STACKS && (stacks_used[slot / 64] >> slot % 64 & 1) != 0)
+        slot++;
+    if (slot < STACKS)
+        top = make_stack(slot);
+    if (top != 0)
+        stacks_used[slot / 64] |= UINT64_C(1) << slot % 64;
+    *guard = stack_at(slot) - PAGE_SIZE;
+    lock_release(&lock, saved);
+    return top;
+}
+
+void vm_stack_destroy(uintptr_t top)
+{
+    unsigned slot = (unsigned)((top - STACK_BASE) / STACK_STRIDE);
+    uintptr_t saved = lock_take(&lock);
+
+    if (unmap_stack(slot, STACK_PAGES))
+        stacks_used[slot / 64] &= ~(UINT64_C(1) << slot % 64);
+    lock_release(&lock, saved);
 }
 
 /* ---- Pages ---------------------------------------------------------------------------------------------- */
@@ -451,6 +555,13 @@ void *pages_allocate(unsigned order)
 void *pages_allocate_raw(unsigned order, unsigned alignment_order)
 {
     uint64_t physical = frames_allocate_aligned(order, alignment_order, 0);
+
+    return physical != 0 ? physical_to_virtual(physical) : NULL;
+}
+
+void *pages_allocate_below(unsigned order, uint64_t limit)
+{
+    uint64_t physical = frames_allocate(order, limit);
 
     return physical != 0 ? physical_to_virtual(physical) : NULL;
 }

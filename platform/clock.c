@@ -1,15 +1,18 @@
 /*
- * clock.c: the monotonic clock and the tickless timer queue, over ARCH/timer.c.
+ * clock.c: the monotonic clock and the tickless timer queues, over ARCH/timer.c.
  *
  * Nanoseconds are counter ticks times a 32.32 fixed-point factor, counted from a base that moves whenever
  * a better frequency is adopted, so that time never jumps. A counter that steps back a little (errata of
- * some virtual machines and SoCs) is hidden: clock_now never gives less than it gave before.
+ * some virtual machines and SoCs), or that is not the same on all CPUs, is hidden: clock_now never gives less than it
+ * gave before, on whatever CPU. That is one word that all CPUs write; who fails to write it has been overtaken, and
+ * then mostly has nothing to write any more.
  *
- * The queue is a list by deadline. It belongs to the boot CPU, which takes all alarms; it is guarded by
- * having interrupts off.
+ * Each CPU has a queue, a list by deadline, and takes the alarms for it. Timers are put into the queue of the CPU that
+ * starts them. Others take them out, by the queue's lock; the alarm that was meant for them then comes early.
  */
 #include <platform/clock.h>
 #include <platform/cpu.h>
+#include <platform/ipi.h>
 #include <lib/log.h>
 
 enum {
@@ -30,10 +33,8 @@ static struct clock_scale *current;
 static uint64_t latest_ns;
 
 static struct timer_source clock_source;
-static struct timer *queue;
 static struct timer refinement;
 static unsigned refinements;
-static uint64_t alarms, early_alarms;
 
 static uint64_t multiply_shift(uint64_t value, uint64_t factor)
 {
@@ -102,14 +103,22 @@ uint64_t clock_now(void)
 
 /* ---- The queue -------------------------------------------------------------------------------------- */
 
-static void arm_first(void)
+static struct timer_queue *queue_of(struct cpu *cpu)
 {
-    timer_arm(queue == NULL ? UINT64_MAX : scale_to_counter(current, queue->deadline_ns));
+    cpu->timers.lock.name = "timers";
+    cpu->timers.lock.place = LOCK_PLACE_TIMERS;
+    return &cpu->timers;
 }
 
-static void unlink_timer(struct timer *timer)
+/* Only for this CPU's own queue. */
+static void arm_first(const struct timer_queue *queue)
 {
-    for (struct timer **link = &queue; *link != NULL; link = &(*link)->next)
+    timer_arm(queue->first == NULL ? UINT64_MAX : scale_to_counter(current, queue->first->deadline_ns));
+}
+
+static void unlink_timer(struct timer_queue *queue, struct timer *timer)
+{
+    for (struct timer **link = &queue->first; *link != NULL; link = &(*link)->next)
         if (*link == timer) {
             *link = timer->next;
             break;
@@ -118,57 +127,86 @@ static void unlink_timer(struct timer *timer)
     timer->armed = false;
 }
 
+/* Takes it out of whatever queue it is in; true when it is being fired on another CPU. */
+static bool take_out(struct timer *timer)
+{
+    struct cpu *self = cpu_local(), *cpu = timer->cpu;
+
+    if (cpu == NULL)
+        return false;
+    struct timer_queue *queue = &cpu->timers;
+    uintptr_t saved = lock_take(&queue->lock);
+    if (timer->armed) {
+        bool was_first = queue->first == timer;
+        unlink_timer(queue, timer);
+        if (was_first && cpu == self && current != NULL)
+            arm_first(queue);
+    }
+    bool firing = cpu != self && queue->firing == timer;
+    lock_release(&queue->lock, saved);
+    return firing;
+}
+
 void timer_start(struct timer *timer, uint64_t deadline_ns)
 {
-    uintptr_t saved = cpu_interrupts_disable();
-    const struct timer *first = queue;
+    uintptr_t interrupts = cpu_interrupts_disable(); /* it stays this CPU */
+    struct cpu *self = cpu_local();
+    struct timer_queue *queue = queue_of(self);
 
+    if (timer->cpu != self)
+        timer_cancel(timer);
+    uintptr_t saved = lock_take(&queue->lock);
+    const struct timer *first = queue->first;
     if (timer->armed)
-        unlink_timer(timer);
+        unlink_timer(queue, timer);
 
-    struct timer **link = &queue;
+    struct timer **link = &queue->first;
     while (*link != NULL && (*link)->deadline_ns <= deadline_ns)
         link = &(*link)->next;
     timer->deadline_ns = deadline_ns;
     timer->armed = true;
+    timer->cpu = self;
     timer->next = *link;
     *link = timer;
 
-    if (current != NULL && (queue == timer || queue != first))
-        arm_first();
-    cpu_interrupts_restore(saved);
+    if (current != NULL && (queue->first == timer || queue->first != first))
+        arm_first(queue);
+    lock_release(&queue->lock, saved);
+    cpu_interrupts_restore(interrupts);
 }
 
+/* What is firing elsewhere may start itself again before it ends, so it is taken out again until it does not. */
 void timer_cancel(struct timer *timer)
 {
-    uintptr_t saved = cpu_interrupts_disable();
-
-    if (timer->armed) {
-        bool was_first = queue == timer;
-        unlink_timer(timer);
-        if (was_first && current != NULL)
-            arm_first();
-    }
-    cpu_interrupts_restore(saved);
+    while (take_out(timer))
+        ipi_relax();
 }
 
-/* An alarm may come early, when the hardware cannot count as far as the deadline: then it is just armed again. */
+/* An alarm may come early, when the hardware cannot count as far as the deadline: then it is just armed again. The
+ * lock is not held while a timer fires: it may start and cancel others. */
 void clock_alarm(void)
 {
-    uintptr_t saved = cpu_interrupts_disable();
+    uintptr_t interrupts = cpu_interrupts_disable();
+    struct timer_queue *queue = queue_of(cpu_local());
+    uintptr_t saved = lock_take(&queue->lock);
     unsigned fired = 0;
 
-    alarms++;
-    while (queue != NULL && queue->deadline_ns <= clock_now() && fired < CLOCK_FIRES_PER_ALARM) {
-        struct timer *timer = queue;
-        unlink_timer(timer);
+    queue->alarms++;
+    while (queue->first != NULL && queue->first->deadline_ns <= clock_now() && fired < CLOCK_FIRES_PER_ALARM) {
+        struct timer *timer = queue->first;
+        unlink_timer(queue, timer);
+        queue->firing = timer;
+        lock_release(&queue->lock, saved);
         timer->fire(timer);
+        saved = lock_take(&queue->lock);
+        queue->firing = NULL;
         fired++;
     }
     if (fired == 0)
-        early_alarms++;
-    arm_first();
-    cpu_interrupts_restore(saved);
+        queue->early_alarms++;
+    arm_first(queue);
+    lock_release(&queue->lock, saved);
+    cpu_interrupts_restore(interrupts);
 }
 
 /* ---- Life ------------------------------------------------------------------------------------------- */
@@ -232,13 +270,18 @@ void clock_spin(uint64_t nanoseconds)
 
 void clock_report(struct printer *printer)
 {
-    uint64_t now = clock_now();
-    uintptr_t saved = cpu_interrupts_disable();
+    uint64_t now = clock_now(), alarms = 0, early = 0;
     unsigned armed = 0;
 
-    for (const struct timer *timer = queue; timer != NULL; timer = timer->next)
-        armed++;
-    cpu_interrupts_restore(saved);
+    for (unsigned i = 0; i < cpu_count(); i++) {
+        struct timer_queue *queue = queue_of(cpu_at(i) != NULL ? cpu_at(i) : cpu_local());
+        uintptr_t saved = lock_take(&queue->lock);
+        for (const struct timer *timer = queue->first; timer != NULL; timer = timer->next)
+            armed++;
+        alarms += queue->alarms;
+        early += queue->early_alarms;
+        lock_release(&queue->lock, saved);
+    }
 
     if (current == NULL) {
         print(printer, "clock: not running\n");
@@ -250,16 +293,22 @@ void clock_report(struct printer *printer)
           (unsigned long long)(current->frequency_hz / 1000000), (unsigned long long)(current->frequency_hz % 1000000),
           clock_source.calibration);
     print(printer, "alarm: %s, %llu taken, %llu of them early\n", clock_source.alarm_name, (unsigned long long)alarms,
-          (unsigned long long)early_alarms);
+          (unsigned long long)early);
     print(printer, "timers: %u armed\n", armed);
 }
 
+/* See ipi_wake: first it is said that this CPU sleeps, then looked whether somebody wants it awake. */
 void clock_sleep(void)
 {
+    struct cpu *self = cpu_local();
     uint64_t start = clock_now();
 
-    cpu_sleep();
-    cpu_local()->idle_ns += clock_now() - start;
+    self->asleep_since_ns = start;
+    __atomic_store_n(&self->sleeping, true, __ATOMIC_SEQ_CST);
+    if (!__atomic_exchange_n(&self->woken, false, __ATOMIC_SEQ_CST))
+        cpu_sleep();
+    __atomic_store_n(&self->sleeping, false, __ATOMIC_RELAXED);
+    self->idle_ns += clock_now() - start;
 }
 
 uint64_t clock_idle(void)

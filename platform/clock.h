@@ -1,5 +1,5 @@
 /*
- * clock.h: one monotonic clock in nanoseconds and one tickless timer queue.
+ * clock.h: one monotonic clock in nanoseconds and a tickless timer queue for each CPU.
  *
  * ARCH/timer.c gives a counter, its frequency, and a one-shot alarm; platform/clock.c makes the rest.
  */
@@ -17,8 +17,10 @@ struct timer_source {
     uint64_t frequency_hz;
 };
 bool timer_init(const struct machine *machine, struct timer_source *source);
+/* On each further CPU: its alarm, not armed. */
+void timer_init_cpu(void);
 uint64_t counter_read(void); /* any time, also before timer_init; ordered against loads before it */
-/* Raises the timer interrupt once when counter_read() >= deadline; replaces the alarm before it; a deadline
+/* Raises this CPU's timer interrupt once when counter_read() >= deadline; replaces the alarm before it; a deadline
  * in the past fires at once. UINT64_MAX: none. Its interrupt calls clock_alarm(). */
 void timer_arm(uint64_t counter_deadline);
 /* A better frequency, when a coarse calibration has been refined after some time has passed; 0: no news. */
@@ -31,20 +33,24 @@ void clock_alarm(void);   /* from the timer interrupt: runs what is due */
 void clock_report(struct printer *printer);
 
 /* A one-shot timer; the memory is the caller's and must live until it fires or is cancelled. `fire` runs
- * in interrupt context with interrupts disabled. */
+ * in interrupt context with interrupts disabled, on the CPU that has started the timer. One CPU at a time may start
+ * or cancel a timer, any CPU; once timer_cancel has returned it does not fire, and is not firing on another CPU: so
+ * nobody holds a lock meanwhile that `fire` takes. */
 struct timer {
     uint64_t deadline_ns;
     void (*fire)(struct timer *timer);
     void *context;
-    struct timer *next; /* clock.c's own */
+    struct timer *next; /* from here on clock.c's own */
+    struct cpu *cpu;    /* whose queue it is, or was last, in */
     bool armed;
 };
 void timer_start(struct timer *timer, uint64_t deadline_ns); /* moves it when already armed */
 void timer_cancel(struct timer *timer);
 
-/* cpu_sleep(), with the time slept counted as idle. */
+/* cpu_sleep(), with the time slept counted as idle; returns at once when another CPU has called ipi_wake for this one
+ * since the last time. */
 void clock_sleep(void);
-uint64_t clock_idle(void); /* nanoseconds slept since boot */
+uint64_t clock_idle(void); /* nanoseconds that this CPU has slept since boot */
 
 /* Spins for at least this long; for hardware that asks for microseconds. */
 void clock_spin(uint64_t nanoseconds);

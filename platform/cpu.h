@@ -6,20 +6,73 @@
 
 #include <vmos/abi.h>
 #include <lib/printf.h>
+#include <platform/lock.h>
 
-/* Per-CPU data, reached through one register (GS base, TPIDR_EL1, tp). Index 0 is the boot CPU. */
+struct machine;
+struct timer;
+
+enum { CPU_MAX = 64 }; /* further ones are left alone */
+
+struct timer_queue { /* clock.c's; the timers that this CPU has started */
+    struct lock lock;
+    struct timer *first;
+    const struct timer *firing;
+    uint64_t alarms, early_alarms;
+};
+
+/* Per-CPU data, reached through one register (GS base, TPIDR_EL1, tp). Index 0 is the boot CPU. All but what is
+ * marked is written by its own CPU only. */
 struct cpu {
     struct cpu *self;
     uint32_t index;
     uint64_t hardware_id;
     uint32_t interrupt_depth; /* >0 while an interrupt handler runs */
     uint64_t stack_guard, stack_top;
-    uint64_t idle_ns, interrupts;
+    uint64_t exception_stack, exception_stack_top; /* for what must not or cannot use the other */
+    uint64_t idle_ns, interrupts, ipis_taken;
+    uint64_t asleep_since_ns; /* while `sleeping` */
+    uint32_t places_held;     /* lock.h */
+    uint32_t dispatching;     /* interrupt.c: the route whose handlers run, + 1 */
+    bool sleeping, stopped;
+    bool woken;              /* ipi.c; set by others */
+    uint32_t ipis;           /* ipi.c; a bit for each enum ipi, set by others */
+    uint32_t flushes_wanted; /* ipi.c; counted up by others */
+    uint32_t flushes_done;
+    struct timer_queue timers;   /* also for others, by its lock */
+    void *arch;                  /* what ARCH keeps for this CPU */
+    void *controller;            /* what the interrupt controllers keep for it */
+    uint32_t start;              /* kernel/smp.c: enum start_state */
+    void (*call)(void *context); /* smp_call */
+    void *call_context;
+    uint32_t call_state;
+    uint64_t start_counter, arrival_counter; /* the boot CPU's when it started this one, and this one's */
 };
 struct cpu *cpu_local(void);
 
+/* Those that run: indices from 0 to cpu_count() - 1. Before the first cpu_add, one: the boot CPU, without an index. */
+unsigned cpu_count(void);
+struct cpu *cpu_at(unsigned index);
+/* Gives it the next index. The boot CPU first; only the boot CPU adds. */
+void cpu_add(struct cpu *cpu);
+
+/* ---- Starting the others, ARCH/start.c ------------------------------------------------------------------------- */
+
+/* Once, before the first cpu_start; false, and a sentence, when this machine's others cannot be started. */
+bool cpu_start_prepare(const struct machine *machine);
+/* Has the CPU with cpu->hardware_id come to smp_arrive(cpu) on its stack; returns at once. NULL, or why it will not. */
+const char *cpu_start(struct cpu *cpu);
+/* `all`: every one that was started has come, and nothing that start has set up is needed any more. */
+void cpu_start_done(bool all);
+/* What ARCH keeps for a CPU; false: no memory. By the boot CPU. */
+bool cpu_start_allocate(struct cpu *cpu);
+/* kernel/smp.c: where a CPU that was started comes to; interrupts off. */
+_Noreturn void smp_arrive(struct cpu *cpu);
+
+/* ---- This CPU --------------------------------------------------------------------------------------------------- */
+
 /* Installs per-CPU data for this CPU and turns on the protections it has (NX, SMEP, SMAP, UMIP; PAN;
- * SUM off). Called first thing in kernel_main for the boot CPU. */
+ * SUM off). Called first thing in kernel_main for the boot CPU,
+ * and in smp_arrive for the others. */
 void cpu_init(struct cpu *cpu);
 
 /* Model, features in use and features absent, as "key: value" lines for the console. */
@@ -49,7 +102,6 @@ bool cpu_probe_read(const volatile void *address, unsigned width, uint32_t *valu
 
 /* Ends the machine. Each tries what `machine_power` and the platform offer, in a fallback chain, and
  * returns only when nothing worked. `failed` is told as exit status where the machine can. */
-struct machine;
 void cpu_power_off(const struct machine *machine, bool failed);
 void cpu_reset(const struct machine *machine);
 

@@ -9,11 +9,18 @@
  * was masked after having been open: its device may still assert the line. One that was never opened does
  * not count, so a newcomer does not stop its neighbours.
  *
- * The table is guarded by having interrupts off; only the boot CPU takes device interrupts.
+ * The table and the controllers are changed under the lock of the routes. Arrival takes no lock, so that handlers may
+ * mask and unmask: it looks whether the route is open, which it becomes after all the rest of it has been written, and
+ * notes meanwhile in its struct cpu which route it runs. Who detaches a route waits until no CPU does, and only then
+ * is its place free.
+ *
+ * Lines come to the boot CPU, and private ones, which each CPU has, to each. Messages come to whichever CPU they were
+ * directed to; while that is changed a route may for a moment run on two.
  */
 #include <platform/clock.h>
 #include <platform/cpu.h>
 #include <platform/interrupt.h>
+#include <platform/ipi.h>
 #include <lib/log.h>
 
 enum route_state { ROUTE_NEW, ROUTE_OPEN, ROUTE_HELD };
@@ -26,15 +33,18 @@ struct route {
     void *context;
     const char *who;
     uint64_t count;
-    uint64_t left_ns; /* anchors: when the last dispatch ended */
+    uint32_t left_ns; /* anchors: the low half of when the last dispatch ended */
     uint32_t line;    /* ROUTE_LINE */
     uint16_t storm;   /* anchors */
     uint8_t anchor;   /* ROUTE_LINE: index of the route that the controller knows; its own when not shared */
-    uint8_t kind : 2, state : 2, shared : 1, edge : 1, low : 1;
+    uint8_t state;    /* enum route_state; read without the lock */
+    uint8_t cpu;      /* index of the one that takes it */
+    uint8_t kind : 2, shared : 1, edge : 1, low : 1;
 };
 
 _Static_assert(INTERRUPT_MAX_ROUTES <= UINT8_MAX, "route.anchor holds an index");
 
+static struct lock lock = {.name = "interrupt routes", .place = LOCK_PLACE_ROUTES};
 static struct route routes[INTERRUPT_MAX_ROUTES];
 static uint64_t spurious_count;
 
@@ -128,9 +138,9 @@ enum status interrupt_attach_line(const struct machine_line *line, const char *w
     if (line->line == MACHINE_NO_LINE)
         return STATUS_NOT_FOUND;
 
-    uintptr_t saved = cpu_interrupts_disable();
+    uintptr_t saved = lock_take(&lock);
     enum status status = attach_line(line, who, handler, context, route);
-    cpu_interrupts_restore(saved);
+    lock_release(&lock, saved);
     return status;
 }
 
@@ -140,7 +150,7 @@ enum status interrupt_attach_message(const struct message_source *source, const 
     if (!controller_has_messages())
         return STATUS_UNSUPPORTED;
 
-    uintptr_t saved = cpu_interrupts_disable();
+    uintptr_t saved = lock_take(&lock);
     uint32_t slot = find_free();
     enum status status = slot == INTERRUPT_MAX_ROUTES ? STATUS_LIMIT : controller_route_message(source, slot, message);
 
@@ -148,7 +158,22 @@ enum status interrupt_attach_message(const struct message_source *source, const 
         fill(slot, ROUTE_MESSAGE, who, handler, context);
         *route = slot;
     }
-    cpu_interrupts_restore(saved);
+    lock_release(&lock, saved);
+    return status;
+}
+
+enum status interrupt_direct(uint32_t route, unsigned cpu, struct message *message)
+{
+    enum status status = STATUS_UNSUPPORTED;
+
+    if (cpu >= cpu_count())
+        return STATUS_OUT_OF_RANGE;
+    uintptr_t saved = lock_take(&lock);
+    if (route_valid(route) && routes[route].kind == ROUTE_MESSAGE && routes[route].handler != NULL)
+        status = controller_direct(route, cpu, message);
+    if (status == STATUS_OK)
+        routes[route].cpu = (uint8_t)cpu;
+    lock_release(&lock, saved);
     return status;
 }
 
@@ -171,12 +196,12 @@ static void apply_line_mask(uint32_t anchor)
 
 static void set_state(uint32_t route, enum route_state state)
 {
-    uintptr_t saved = cpu_interrupts_disable();
+    uintptr_t saved = lock_take(&lock);
 
     if (route_valid(route) && routes[route].handler != NULL) {
         if (state == ROUTE_HELD && routes[route].state == ROUTE_NEW)
             state = ROUTE_NEW;
-        routes[route].state = (uint8_t)state & 3;
+        __atomic_store_n(&routes[route].state, (uint8_t)state, __ATOMIC_RELEASE);
         if (routes[route].kind == ROUTE_LINE)
             apply_line_mask(routes[route].anchor);
         else if (state == ROUTE_OPEN)
@@ -184,7 +209,7 @@ static void set_state(uint32_t route, enum route_state state)
         else
             controller_mask(route);
     }
-    cpu_interrupts_restore(saved);
+    lock_release(&lock, saved);
 }
 
 void interrupt_mask(uint32_t route)
@@ -199,49 +224,88 @@ void interrupt_unmask(uint32_t route)
 
 /* ---- Detaching -------------------------------------------------------------------------------------- */
 
-static void detach_line(uint32_t route)
+/* What is left of the route keeps its place, without a handler, until vacate(). */
+static void close_route(uint32_t route)
 {
-    uint32_t anchor = routes[route].anchor;
-    bool others = false;
-
+    __atomic_store_n(&routes[route].state, ROUTE_NEW, __ATOMIC_SEQ_CST);
     routes[route].handler = NULL;
     routes[route].who = "nobody";
+    if (routes[route].kind == ROUTE_LINE)
+        apply_line_mask(routes[route].anchor);
+    else
+        controller_mask(route);
+}
+
+static void vacate(uint32_t route)
+{
+    uint32_t anchor = routes[route].kind == ROUTE_LINE ? routes[route].anchor : route;
+    bool others = false;
+
     for (uint32_t i = 0; i < INTERRUPT_MAX_ROUTES; i++)
-        others |= routes[i].kind == ROUTE_LINE && routes[i].anchor == anchor && routes[i].handler != NULL;
+        others |= i != route && i != anchor && routes[i].kind == ROUTE_LINE && routes[i].anchor == anchor;
+    others |= routes[anchor].handler != NULL;
 
     if (route != anchor)
         routes[route] = (struct route){0};
-    apply_line_mask(anchor);
     if (!others) {
         controller_release(anchor);
         routes[anchor] = (struct route){0};
     }
 }
 
+/* Waits until no other CPU runs handlers of this anchor. Whoever begins now finds the route closed. */
+static void wait_for_handlers(uint32_t anchor)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < cpu_count(); i++) {
+        const struct cpu *cpu = cpu_at(i);
+        while (cpu != NULL && cpu != cpu_local() && __atomic_load_n(&cpu->dispatching, __ATOMIC_ACQUIRE) == anchor + 1)
+            ipi_relax();
+    }
+}
+
 void interrupt_detach(uint32_t route)
 {
-    uintptr_t saved = cpu_interrupts_disable();
+    uintptr_t saved = lock_take(&lock);
+    bool attached = route_valid(route) && routes[route].handler != NULL;
 
-    if (route_valid(route) && routes[route].handler != NULL) {
-        if (routes[route].kind == ROUTE_LINE) {
-            detach_line(route);
-        } else {
-            controller_mask(route);
-            controller_release(route);
-            routes[route] = (struct route){0};
-        }
-    }
-    cpu_interrupts_restore(saved);
+    if (attached)
+        close_route(route);
+    uint32_t anchor = attached && routes[route].kind == ROUTE_LINE ? routes[route].anchor : route;
+    lock_release(&lock, saved);
+    if (!attached)
+        return;
+    wait_for_handlers(anchor);
+    saved = lock_take(&lock);
+    vacate(route);
+    lock_release(&lock, saved);
 }
 
 /* ---- Arrival ---------------------------------------------------------------------------------------- */
 
 static void call(uint32_t route)
 {
-    if (routes[route].handler == NULL || routes[route].state != ROUTE_OPEN)
+    if (__atomic_load_n(&routes[route].state, __ATOMIC_SEQ_CST) != ROUTE_OPEN)
         return;
-    routes[route].count++;
-    routes[route].handler(routes[route].context);
+    interrupt_handler *handler = routes[route].handler;
+    if (handler == NULL)
+        return;
+    __atomic_fetch_add(&routes[route].count, 1, __ATOMIC_RELAXED);
+    handler(routes[route].context);
+}
+
+static void mask_storm(uint32_t anchor)
+{
+    uintptr_t saved = lock_take(&lock);
+
+    log_error("interrupt", "line %u (%s) interrupts without pause; it is masked", routes[anchor].line,
+              routes[anchor].who);
+    routes[anchor].storm = 0;
+    for (uint32_t i = 0; i < INTERRUPT_MAX_ROUTES; i++)
+        if (routes[i].kind == ROUTE_LINE && routes[i].anchor == anchor && routes[i].state == ROUTE_OPEN)
+            routes[i].state = ROUTE_HELD;
+    controller_mask(anchor);
+    lock_release(&lock, saved);
 }
 
 /* A stuck level line takes the whole CPU: it comes back as soon as its dispatch has ended, so that nothing
@@ -250,21 +314,16 @@ static void note_pace(uint32_t anchor, uint64_t arrived_ns)
 {
     struct route *route = &routes[anchor];
 
-    if (arrived_ns - route->left_ns < STORM_GAP_NS)
+    if ((uint32_t)arrived_ns - route->left_ns < STORM_GAP_NS)
         route->storm++;
     else
         route->storm = route->storm > STORM_PAUSE_WORTH ? (uint16_t)(route->storm - STORM_PAUSE_WORTH) : 0;
 
-    if (route->storm >= STORM_SCORE) {
-        log_error("interrupt", "line %u (%s) interrupts without pause; it is masked", route->line, route->who);
-        route->storm = 0;
-        for (uint32_t i = 0; i < INTERRUPT_MAX_ROUTES; i++)
-            if (routes[i].kind == ROUTE_LINE && routes[i].anchor == anchor && routes[i].state == ROUTE_OPEN)
-                routes[i].state = ROUTE_HELD;
-        controller_mask(anchor);
-    }
+    if (route->storm >= STORM_SCORE)
+        mask_storm(anchor);
 }
 
+/* The pace is the boot CPU's, where lines arrive; others have only private ones, which are timers. */
 void interrupt_dispatch(uint32_t route)
 {
     struct cpu *cpu = cpu_local();
@@ -275,22 +334,25 @@ void interrupt_dispatch(uint32_t route)
         return;
     }
 
+    bool paced = routes[route].kind == ROUTE_LINE && !routes[route].edge && cpu->index == 0;
     cpu->interrupt_depth++;
-    if (routes[route].kind == ROUTE_LINE && !routes[route].edge)
+    __atomic_store_n(&cpu->dispatching, route + 1, __ATOMIC_SEQ_CST);
+    if (paced)
         note_pace(route, clock_now());
     call(route);
     if (routes[route].shared)
         for (uint32_t i = 0; i < INTERRUPT_MAX_ROUTES; i++)
             if (i != route && routes[i].kind == ROUTE_LINE && routes[i].anchor == route)
                 call(i);
-    if (routes[route].kind == ROUTE_LINE && !routes[route].edge)
-        routes[route].left_ns = clock_now();
+    if (paced)
+        routes[route].left_ns = (uint32_t)clock_now();
+    __atomic_store_n(&cpu->dispatching, 0, __ATOMIC_RELEASE);
     cpu->interrupt_depth--;
 }
 
 void interrupt_spurious(const char *what, uint32_t number)
 {
-    if (spurious_count++ == 0)
+    if (__atomic_fetch_add(&spurious_count, 1, __ATOMIC_RELAXED) == 0)
         log_warn("interrupt", "%s %u arrived for nobody; further ones are only counted", what, number);
 }
 
@@ -306,10 +368,11 @@ void interrupt_report(struct printer *printer)
     controller_report(printer);
     for (uint32_t i = 0; i < INTERRUPT_MAX_ROUTES; i++) {
         const struct route *route = &routes[i];
-        char place[24] = "message";
+        char place[32];
 
         if (route->kind == ROUTE_FREE || route->handler == NULL)
             continue;
+        snprintf(place, sizeof place, route->cpu != 0 ? "message to CPU %u" : "message", route->cpu);
         if (route->kind == ROUTE_LINE)
             snprintf(place, sizeof place, "line %u%s", route->line, routes[route->anchor].shared ? ", shared" : "");
         print(printer, "route %u: %s, %s, %s, %llu taken\n", i, route->who, place, states[route->state],

@@ -33,8 +33,11 @@ typedef void interrupt_handler(void *context);
 
 /* ---- For everybody above, platform/interrupt.c ---------------------------------------------- */
 
-/* Sets up the controllers (masked) and this CPU's interface. */
+/* Sets up the controllers (masked) and this CPU's interface; by the boot CPU. */
 void interrupt_init(const struct machine *machine);
+/* On each further CPU: its interface, and its private lines as the boot CPU has them. False, and a sentence: it
+ * cannot be interrupted. */
+bool controller_init_cpu(const struct machine *machine);
 
 /* Attaches a handler; the route starts masked. A line may have several handlers, each with its own route: all
  * whose route is unmasked are called, and masking one of them masks the line. `who` lives as long as the route.
@@ -44,7 +47,11 @@ enum status interrupt_attach_line(const struct machine_line *line, const char *w
 /* STATUS_UNSUPPORTED: the machine has nothing that takes messages, or not from this function. */
 enum status interrupt_attach_message(const struct message_source *source, const char *who, interrupt_handler *handler,
                                      void *context, uint32_t *route, struct message *message);
-void interrupt_detach(uint32_t route); /* masked first; no handler runs after it returns */
+void interrupt_detach(uint32_t route); /* masked first; no handler runs after it returns, on any other CPU */
+/* From now on that CPU takes the route's messages, once the device sends them as `message` says, which may be what it
+ * was before. One that is under way still arrives where it was sent to. STATUS_OUT_OF_RANGE: no such CPU runs.
+ * STATUS_UNSUPPORTED: the route is a line, or the machine cannot direct it; nothing has changed. */
+enum status interrupt_direct(uint32_t route, unsigned cpu, struct message *message);
 void interrupt_mask(uint32_t route);
 void interrupt_unmask(uint32_t route);
 
@@ -64,6 +71,7 @@ void controller_report(struct printer *printer);
 /* The unique key of a wired line is machine_line.line. Masked. */
 enum status controller_route_line(const struct machine_line *line, uint32_t route);
 enum status controller_route_message(const struct message_source *source, uint32_t route, struct message *message);
+enum status controller_direct(uint32_t route, unsigned cpu, struct message *message);
 void controller_release(uint32_t route);
 /* For messages this may be a no-op where the controller has no mask: the device's own mask is used too. */
 void controller_mask(uint32_t route);

@@ -38,6 +38,9 @@ uint64_t mmu_kernel_root(void);            /* physical address of the kernel's t
 void mmu_entries_written(void);            /* new entries become usable: barrier */
 void mmu_flush(uintptr_t virtual_address); /* this CPU's TLB, one page */
 void mmu_flush_all(void);
+/* What page_map or page_unmap has done on this CPU becomes so for all of them. `unmapped`: something was taken away,
+ * else only added. One caller at a time. False, and a sentence: a CPU may still use what was taken away. */
+bool mmu_synchronise(bool unmapped);
 /* Drops the boot-time identity mapping; after this the lower half is empty. */
 void mmu_drop_identity(void);
 
@@ -74,6 +77,10 @@ void *pages_allocate(unsigned order);
 
 /* The same, aligned to 2^alignment_order pages; the pages between the end and the next boundary stay free. */
 void *pages_allocate_aligned(unsigned order, unsigned alignment_order);
+
+/* The same below a physical address; contents undefined. */
+void *pages_allocate_below(unsigned order, uint64_t limit);
+void pages_free(void *pages, unsigned order);
 
 void *physical_to_virtual(uint64_t physical);      /* RAM only */
 uint64_t virtual_to_physical(const void *address); /* physmap and image; panics on anything else */

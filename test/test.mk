@@ -10,7 +10,7 @@ HOST_TESTS   :=
 FUZZ_TARGETS :=
 include $(wildcard test/host/*.mk)
 
-HOST_BASE     := test/host/support/host_log.c lib/print.c lib/status.c
+HOST_BASE     := test/host/support/host_log.c test/host/support/host_cpu.c lib/print.c lib/status.c
 HOST_CFLAGS   := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
                  $(WARNINGS) -Iinclude -I. -Itest/host/support
 HOST_HEADERS   = $(wildcard include/vmos/*.h lib/*.h machine/*.h platform/*.h memory/*.h authority/*.h driver/*/*.h \

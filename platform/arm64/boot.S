@@ -28,9 +28,14 @@ entry:
     lsr x21, x21, #2
     cmp x21, #2
     b.hi park                       /* EL3: no firmware below us, and none of its duties taken up */
-    b.lo at_el1
+    adr x30, at_el1
 
-    /* EL2: hand everything to EL1 and leave nothing that traps. */
+    /* Goes on at x30, at EL1. From EL2 it hands everything to EL1 and leaves nothing that traps. */
+    .global enter_el1
+enter_el1:
+    mrs x0, CurrentEL
+    cmp x0, #2 << 2
+    b.lo 4f
     ldr x0, =1 << 31 | 1 << 29      /* RW: EL1 is AArch64; HCD: there is nobody to call */
     msr hcr_el2, x0
     isb
@@ -77,12 +82,12 @@ entry:
 3:
     mov x0, #0x3c5                  /* EL1 with its own stack pointer, everything masked */
     msr spsr_el2, x0
-    adr x0, at_el1
-    msr elr_el2, x0
+    msr elr_el2, x30
     ldr x0, =SCTLR_RESERVED | SCTLR_SPAN
     msr sctlr_el1, x0
     isb
     eret
+4:  ret
 
 at_el1:
     ldr x0, =SCTLR_RESERVED | SCTLR_SPAN
@@ -113,6 +118,14 @@ at_el1:
     adrp x1, bss_end
     bl flush
 
+    ldr x8, =boot_stack_top
+    ldr x9, =boot_local
+    ldr x10, =kernel_main
+    ldr x11, =boot_information
+
+    /* To the function x10 with the argument x11, on the stack x8, the CPU's own data at x9. */
+    .global enter_upper_half
+enter_upper_half:
     adrp x0, boot_translation
     add x0, x0, :lo12:boot_translation
     ldp x1, x2, [x0]
@@ -126,8 +139,6 @@ at_el1:
 2:
     ldr x6, =upper_half
     ldr x7, =trap_vectors
-    ldr x8, =boot_stack_top
-    ldr x9, =boot_local
     b boot_switch
 
 /* x0 to x1: out of the data caches. Leaves x0 and x1 alone. */
@@ -170,7 +181,7 @@ boot_switch:
     .error "boot_switch must not cross a page"
     .endif
 
-/* In the upper half, and the lower is not needed again: its tables lie in the boot stack (early.c). */
+/* In the upper half, and the lower is not needed again: the boot CPU's tables lie in its stack (early.c). */
 upper_half:
     orr x3, x3, #TCR_LOWER_OFF
     msr tcr_el1, x3
@@ -182,8 +193,7 @@ upper_half:
     mov sp, x8
     mov x29, xzr
     mov x30, xzr
-    adrp x0, boot_information
-    add x0, x0, :lo12:boot_information
-    b kernel_main
+    mov x0, x11
+    br x10
 
     .ltorg

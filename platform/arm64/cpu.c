@@ -11,6 +11,8 @@ struct cpu boot_local = {
     .self = &boot_local,
     .stack_guard = (uintptr_t)boot_stack_guard,
     .stack_top = (uintptr_t)boot_stack_top,
+    .exception_stack = (uintptr_t)trap_stack_bottom,
+    .exception_stack_top = (uintptr_t)trap_stack_top,
 };
 
 enum { /* PSTATE.DAIF as DAIF holds it, and as MSR DAIFSet takes it */
@@ -38,6 +40,10 @@ static bool has_rndr(void)
 void cpu_init(struct cpu *cpu)
 {
     cpu->self = cpu;
+    if (cpu->exception_stack_top == 0) {
+        cpu->exception_stack = boot_local.exception_stack;
+        cpu->exception_stack_top = boot_local.exception_stack_top;
+    }
     system_write(tpidr_el1, (uintptr_t)cpu);
     if (has_pan())
         __asm__ volatile(".inst 0xd500419f" ::: "memory"); /* msr pan, #1 */

@@ -17,6 +17,16 @@ enum {
 volatile void *gic_distributor;
 uint32_t gic_line_count;
 
+struct gic_cpu *gic_local(void)
+{
+    return cpu_local()->controller;
+}
+
+struct gic_cpu *gic_of(unsigned cpu)
+{
+    return cpu_at(cpu)->controller;
+}
+
 volatile void *gic_map(uint64_t physical, uint64_t size, const char *what)
 {
     volatile void *base = NULL;

@@ -7,6 +7,7 @@
 #ifndef GIC_H
 #define GIC_H
 
+#include <platform/cpu.h>
 #include <platform/interrupt.h>
 
 enum {
@@ -16,6 +17,7 @@ enum {
     GIC_FIRST_LPI = 8192,
     GIC_PRIORITY = 0xa0, /* all the same: nothing preempts */
     GIC_PRIORITY_MASK = 0xf0,
+    GIC_IPI = 0, /* the one of the 16 between CPUs that is used */
 };
 
 /* Registers of the distributor, and of a GICv3 redistributor's second frame, at the same offsets. */
@@ -30,21 +32,41 @@ enum {
     GICD_IPRIORITYR = 0x400,
     GICD_ITARGETSR = 0x800,
     GICD_ICFGR = 0xc00,
+    GICD_SGIR = 0xf00,
     GICD_IROUTER = 0x6000,
 };
+
+struct redistributor {
+    volatile void *registers; /* NULL: none */
+    uint64_t physical;
+    uint64_t type;    /* GICR_TYPER */
+    uint8_t *pending; /* its.c: the table of pending LPIs; NULL: they are off */
+};
+
+/* What the GIC keeps for each CPU: struct cpu.controller. */
+struct gic_cpu {
+    struct redistributor redistributor; /* GICv3 */
+    volatile void *interface;           /* GICv2 */
+    uint8_t target;                     /* GICv2: its bit in target registers; 0: not known */
+};
+/* gic.c */
+struct gic_cpu *gic_local(void);
+struct gic_cpu *gic_of(unsigned cpu);
 
 /* A version of the GIC. One is in use; gic.c drives what the two have in common. */
 struct gic {
     const char *name;
     uint32_t number_mask;
     bool (*init)(const struct machine *machine);
+    bool (*init_cpu)(const struct machine *machine); /* on each further CPU */
+    void (*interrupt)(const struct cpu *to);         /* sends GIC_IPI */
     /* Masked, the token is an INTID. It goes back whole: GICv2 keeps the sender there. */
     uint32_t (*acknowledge)(void);
     void (*end)(uint32_t token);
     /* Registers for this line: of the distributor or, GICv3's private ones, the redistributor. */
     volatile void *(*bank)(uint32_t number);
-    void (*target_self)(uint32_t number); /* a shared line to this CPU */
-    void (*settle)(uint32_t number);      /* waits until a line that was disabled has stopped */
+    enum status (*target)(uint32_t number, unsigned cpu); /* a shared line to this CPU */
+    void (*settle)(uint32_t number);                      /* waits until a line that was disabled has stopped */
     void (*report)(struct printer *printer);
 };
 extern const struct gic gicv2, gicv3;
@@ -64,19 +86,12 @@ struct gic_patience {
 struct gic_patience gic_patience(void);
 bool gic_patient(struct gic_patience *patience); /* false: waited long enough */
 
-/* gicv3.c: this CPU's redistributor, for the ITS. */
-struct redistributor {
-    volatile void *registers; /* NULL: none */
-    uint64_t physical;
-    uint64_t type; /* GICR_TYPER */
-};
-extern struct redistributor redistributor;
-
 /* v2m.c: frames that turn a write into a shared line. */
 void v2m_init(const struct machine *machine);
 bool v2m_present(void);
 /* A line of the frame that `taken` does not refuse; MACHINE_NO_LINE when all are. */
 uint32_t v2m_allocate(uint32_t id, bool any, bool (*taken)(uint32_t line), struct message *message);
+void v2m_message(uint32_t line, struct message *message); /* the one that leads to this line */
 void v2m_report(struct printer *printer);
 
 /* its.c: LPIs. Nothing is touched or allocated before the first message is asked for. */
@@ -85,6 +100,8 @@ bool its_present(void);
 /* Makes event `source->index` of the device arrive as `number`, an LPI; disabled. */
 enum status its_route(uint32_t id, bool any, uint32_t device, const struct message_source *source, uint32_t number,
                       struct message *message);
+/* That CPU takes it from now on, with what is pending. */
+enum status its_move(uint32_t number, unsigned cpu, struct message *message);
 void its_release(uint32_t number);
 void its_enable(uint32_t number, bool enabled);
 void its_report(struct printer *printer);

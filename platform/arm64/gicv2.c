@@ -7,6 +7,7 @@
 #include "local.h"
 
 #include <lib/log.h>
+#include <platform/mmu.h>
 
 enum { /* [IHI 0048 §4.4] */
        GICC_CTLR = 0x00,
@@ -19,8 +20,7 @@ enum { /* [IHI 0048 §4.4] */
        INTERFACE_SIZE = 0x1000,
 };
 
-static volatile void *interface;
-static uint64_t interface_physical;
+static uint64_t interface_physical; /* the boot CPU's */
 
 static uint64_t find_interface(const struct machine *machine)
 {
@@ -32,32 +32,56 @@ static uint64_t find_interface(const struct machine *machine)
     return machine->gic.cpu_interface;
 }
 
+/* A private line's target register names the CPU that reads it [IHI 0048 §4.3.12]. On one CPU it may read 0. */
+static bool init_interface(uint64_t physical)
+{
+    struct gic_cpu *own = gic_local();
+
+    own->target = register_read8(gic_distributor, GICD_ITARGETSR);
+    own->interface = gic_map(physical, INTERFACE_SIZE, "CPU interface");
+    if (own->interface == NULL)
+        return false;
+    register_write32(own->interface, GICC_PMR, GIC_PRIORITY_MASK);
+    register_write32(own->interface, GICC_BPR, 0);
+    register_write32(own->interface, GICC_CTLR, 1);
+    return true;
+}
+
 static bool init(const struct machine *machine)
 {
     if (!gic_distributor_init(machine, DISTRIBUTOR_SIZE))
         return false;
-    interface_physical = find_interface(machine);
-    interface = gic_map(interface_physical, INTERFACE_SIZE, "CPU interface");
-    if (interface == NULL)
-        return false;
-
     register_write32(gic_distributor, GICD_CTLR, 0);
     gic_quieten(gic_distributor, 0, gic_line_count, false);
     register_write32(gic_distributor, GICD_CTLR, 1);
-    register_write32(interface, GICC_PMR, GIC_PRIORITY_MASK);
-    register_write32(interface, GICC_BPR, 0);
-    register_write32(interface, GICC_CTLR, 1);
-    return true;
+    interface_physical = find_interface(machine);
+    return init_interface(interface_physical);
+}
+
+/* The first 32 lines' registers in the distributor are this CPU's own. */
+static bool init_cpu(const struct machine *machine)
+{
+    gic_quieten(gic_distributor, 0, GIC_FIRST_SHARED, false);
+    return init_interface(find_interface(machine)) && gic_local()->target != 0;
+}
+
+/* What was written before is seen by whoever is interrupted. */
+static void interrupt(const struct cpu *to)
+{
+    const struct gic_cpu *other = to->controller;
+
+    arch_barrier_full();
+    register_write32(gic_distributor, GICD_SGIR, (uint32_t)other->target << 16 | GIC_IPI);
 }
 
 static uint32_t acknowledge(void)
 {
-    return register_read32(interface, GICC_IAR);
+    return register_read32(gic_local()->interface, GICC_IAR);
 }
 
 static void end(uint32_t token)
 {
-    register_write32(interface, GICC_EOIR, token);
+    register_write32(gic_local()->interface, GICC_EOIR, token);
 }
 
 static volatile void *bank(uint32_t number)
@@ -66,12 +90,14 @@ static volatile void *bank(uint32_t number)
     return gic_distributor;
 }
 
-/* A private line's target register names the CPU that reads it [IHI 0048 §4.3.12]. On one CPU it may read 0. */
-static void target_self(uint32_t number)
+static enum status target(uint32_t number, unsigned cpu)
 {
-    uint8_t self = register_read8(gic_distributor, GICD_ITARGETSR);
+    uint8_t bit = gic_of(cpu)->target;
 
-    register_write8(gic_distributor, GICD_ITARGETSR + number, self != 0 ? self : 1);
+    if (bit == 0 && cpu != 0)
+        return STATUS_UNSUPPORTED;
+    register_write8(gic_distributor, GICD_ITARGETSR + number, bit != 0 ? bit : 1);
+    return STATUS_OK;
 }
 
 /* An interrupt that is on its way to the CPU interface can still be acknowledged; interrupt.c finds no route then. */
@@ -89,10 +115,12 @@ const struct gic gicv2 = {
     .name = "GICv2",
     .number_mask = 0x3ff,
     .init = init,
+    .init_cpu = init_cpu,
+    .interrupt = interrupt,
     .acknowledge = acknowledge,
     .end = end,
     .bank = bank,
-    .target_self = target_self,
+    .target = target,
     .settle = settle,
     .report = report,
 };

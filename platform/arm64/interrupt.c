@@ -7,6 +7,8 @@
 #include "local.h"
 
 #include <lib/log.h>
+#include <lib/malloc.h>
+#include <platform/ipi.h>
 
 enum source_kind { SOURCE_NONE, SOURCE_LINE, SOURCE_FRAME, SOURCE_LPI };
 
@@ -22,9 +24,21 @@ static struct {
 
 _Static_assert(INTERRUPT_MAX_ROUTES < UINT8_MAX, "line_routes holds a route + 1");
 
+static struct gic_cpu boot_gic_cpu;
+
+/* Lines between CPUs are enabled by default or by us, as the GIC has it. */
+static void open_ipi(void)
+{
+    volatile void *bank = gic->bank(GIC_IPI);
+
+    register_write8(bank, GICD_IPRIORITYR + GIC_IPI, GIC_PRIORITY);
+    register_write32(bank, GICD_ISENABLER, UINT32_C(1) << GIC_IPI);
+}
+
 void controller_init(const struct machine *machine)
 {
     machine_known = machine;
+    cpu_local()->controller = &boot_gic_cpu;
     switch (machine->gic.version) {
     case 2:
         gic = gicv2.init(machine) ? &gicv2 : NULL;
@@ -38,9 +52,23 @@ void controller_init(const struct machine *machine)
     }
     if (gic == NULL)
         return;
+    open_ipi();
     v2m_init(machine);
     if (gic == &gicv3)
         its_init(machine);
+}
+
+bool ipi_raise(const struct cpu *to)
+{
+    if (gic != NULL)
+        gic->interrupt(to);
+    return gic != NULL;
+}
+
+/* Nothing here is heard with interrupts off. */
+void ipi_raise_stop(const struct cpu *to)
+{
+    ipi_raise(to);
 }
 
 void controller_report(struct printer *printer)
@@ -87,11 +115,31 @@ static void line_attach(uint32_t line, bool edge, uint32_t route, enum source_ki
     line_set_trigger(line, edge);
     register_write8(gic->bank(line), GICD_IPRIORITYR + line, GIC_PRIORITY);
     if (line >= GIC_FIRST_SHARED)
-        gic->target_self(line);
+        gic->target(line, 0);
     line_write_bit(GICD_ICPENDR, line);
     line_routes[line] = (uint8_t)(route + 1);
     sources[route].line = (uint16_t)line;
     sources[route].kind = (uint8_t)kind;
+}
+
+/* A private line has one route for all CPUs, and registers in each: they are set as the boot CPU's are. */
+bool controller_init_cpu(const struct machine *machine)
+{
+    struct cpu *self = cpu_local();
+
+    if (gic == NULL)
+        return false;
+    self->controller = calloc(1, sizeof(struct gic_cpu));
+    if (self->controller == NULL || !gic->init_cpu(machine))
+        return false;
+    open_ipi();
+    for (uint32_t line = GIC_FIRST_PRIVATE; line < GIC_FIRST_SHARED; line++)
+        if (line_routes[line] != 0) {
+            line_set_trigger(line, false); /* timers are levels */
+            register_write8(gic->bank(line), GICD_IPRIORITYR + line, GIC_PRIORITY);
+            line_enable(line, true);
+        }
+    return true;
 }
 
 static bool line_taken(uint32_t line)
@@ -160,6 +208,17 @@ enum status controller_route_message(const struct message_source *source, uint32
     return STATUS_OK;
 }
 
+/* The message stays the same: where it leads to changes. */
+enum status controller_direct(uint32_t route, unsigned cpu, struct message *message)
+{
+    if (sources[route].kind == SOURCE_LPI)
+        return its_move(GIC_FIRST_LPI + route, cpu, message);
+    if (sources[route].kind != SOURCE_FRAME)
+        return STATUS_UNSUPPORTED;
+    v2m_message(sources[route].line, message);
+    return gic->target(sources[route].line, cpu);
+}
+
 void controller_release(uint32_t route)
 {
     switch (sources[route].kind) {
@@ -215,7 +274,9 @@ void controller_interrupt(void)
         interrupt_spurious("interrupt", number); /* the line has dropped meanwhile; nothing to end */
         return;
     }
-    if (number >= GIC_FIRST_LPI) {
+    if (number == GIC_IPI) {
+        ipi_arrived();
+    } else if (number >= GIC_FIRST_LPI) {
         uint32_t route = number - GIC_FIRST_LPI;
         if (route < INTERRUPT_MAX_ROUTES && sources[route].kind == SOURCE_LPI)
             interrupt_dispatch(route);

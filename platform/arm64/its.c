@@ -3,7 +3,8 @@
  * (QEMU: -M virt,gic-version=3; its=off takes it away).
  *
  * A device writes an event number to the ITS; the pair of device and event is looked up in tables in memory, which are
- * the ITS's own and are changed by commands, and becomes an LPI. All LPIs go to one collection, the boot CPU.
+ * the ITS's own and are changed by commands, and becomes an LPI of a collection. There is a collection for each CPU, of
+ * the CPU's index; LPIs begin in the boot CPU's. Another CPU's is set up when the first LPI is moved there.
  *
  * Most machines that have an ITS boot without anybody asking for a message, so nothing is touched before. Once
  * started, a unit stays; a unit that misses a deadline is given up, with what was routed through it.
@@ -93,8 +94,9 @@ struct its {
     struct its *next;
     volatile void *registers;
     uint64_t physical;
-    uint64_t type;   /* GITS_TYPER */
-    uint64_t target; /* the boot CPU's redistributor as commands name it */
+    uint64_t type;            /* GITS_TYPER */
+    uint64_t collections;     /* a bit for each that is mapped */
+    uint32_t collection_room; /* their numbers are below this */
     uint8_t *commands;
     uint32_t written; /* offset of the next command */
     bool coherent, broken;
@@ -116,7 +118,7 @@ static struct its *units;
 /* Which device and event each LPI is; by number - GIC_FIRST_LPI. Allocated when the first is. */
 static struct lpi {
     struct its_device *device; /* NULL: free */
-    uint32_t event;
+    uint16_t event, cpu;
 } * lpis;
 
 /* Where the next ITT can lie. */
@@ -126,7 +128,7 @@ static size_t itt_left;
 void its_init(const struct machine *machine)
 {
     bool lpis_there = (register_read32(gic_distributor, GICD_TYPER) & GICD_TYPER_LPIS) != 0 &&
-                      (redistributor.type & GICR_TYPER_PHYSICAL_LPIS) != 0;
+                      (gic_of(0)->redistributor.type & GICR_TYPER_PHYSICAL_LPIS) != 0;
 
     machine_known = lpis_there && machine->its_count != 0 ? machine : NULL;
 }
@@ -145,39 +147,39 @@ static void table_written(bool coherent, const void *start, size_t size)
 /* ---- LPIs ------------------------------------------------------------------------------------------- */
 
 /* The base register with caches, or, when the redistributor does not keep the attributes, without. */
-static bool write_lpi_base(uint32_t offset, uint64_t value)
+static bool write_lpi_base(volatile void *registers, uint32_t offset, uint64_t value)
 {
-    register_write64(redistributor.registers, offset, value | LPI_CACHED | BASE_SHAREABLE);
-    if ((register_read64(redistributor.registers, offset) & BASE_SHARE_MASK) != 0)
+    register_write64(registers, offset, value | LPI_CACHED | BASE_SHAREABLE);
+    if ((register_read64(registers, offset) & BASE_SHARE_MASK) != 0)
         return true;
-    register_write64(redistributor.registers, offset, value | LPI_UNCACHED);
+    register_write64(registers, offset, value | LPI_UNCACHED);
     return false;
 }
 
-/* The pending table takes 2 KiB of a page that must begin on a boundary of 64 KiB; the rest of it is for ITTs. */
-static bool start_lpis(void)
+/* LPIs for one CPU. The pending table takes 2 KiB of a page that must begin on a boundary of 64 KiB; the rest of it is
+ * for ITTs. */
+static bool start_lpis_of(struct redistributor *redistributor)
 {
-    volatile void *registers = redistributor.registers;
+    volatile void *registers = redistributor->registers;
 
     if ((register_read32(registers, GICR_CTLR) & GICR_CTLR_ENABLE_LPIS) != 0) {
         log_error("its", "LPIs are on already, with tables that are not ours; devices cannot send messages");
         return false;
     }
     uint8_t *pending = pages_allocate_aligned(0, ORDER_64_KIB);
-    properties = pages_allocate(LPI_PROPERTIES_ORDER);
-    lpis = calloc(INTERRUPT_MAX_ROUTES, sizeof *lpis);
-    if (pending == NULL || properties == NULL || lpis == NULL) {
-        log_error("its", "no memory for the LPI tables; devices cannot send messages");
+    if (pending == NULL) {
+        log_error("its", "no memory for a table of pending LPIs; devices cannot send messages");
         return false;
     }
-    itt_next = pending + LPI_PENDING_BYTES;
-    itt_left = PAGE_SIZE - LPI_PENDING_BYTES;
-
-    memset(properties, GIC_PRIORITY, PAGE_SIZE << LPI_PROPERTIES_ORDER);
+    redistributor->pending = pending;
+    if (itt_left < PAGE_SIZE - LPI_PENDING_BYTES) {
+        itt_next = pending + LPI_PENDING_BYTES;
+        itt_left = PAGE_SIZE - LPI_PENDING_BYTES;
+    }
     cache_clean(pending, LPI_PENDING_BYTES);
-    cache_clean(properties, PAGE_SIZE << LPI_PROPERTIES_ORDER);
-    tables_coherent = write_lpi_base(GICR_PROPBASER, virtual_to_physical(properties) | (LPI_ID_BITS - 1));
-    write_lpi_base(GICR_PENDBASER, virtual_to_physical(pending) | LPI_PENDING_ZERO);
+    tables_coherent = write_lpi_base(registers, GICR_PROPBASER, virtual_to_physical(properties) | (LPI_ID_BITS - 1)) &&
+                      tables_coherent;
+    write_lpi_base(registers, GICR_PENDBASER, virtual_to_physical(pending) | LPI_PENDING_ZERO);
     register_write32(registers, GICR_CTLR, register_read32(registers, GICR_CTLR) | GICR_CTLR_ENABLE_LPIS);
     arch_barrier_full();
     if ((register_read32(registers, GICR_CTLR) & GICR_CTLR_ENABLE_LPIS) == 0) {
@@ -187,9 +189,24 @@ static bool start_lpis(void)
     return true;
 }
 
+static bool start_lpis(void)
+{
+    properties = pages_allocate(LPI_PROPERTIES_ORDER);
+    lpis = calloc(INTERRUPT_MAX_ROUTES, sizeof *lpis);
+    if (properties == NULL || lpis == NULL) {
+        log_error("its", "no memory for the LPI tables; devices cannot send messages");
+        return false;
+    }
+    memset(properties, GIC_PRIORITY, PAGE_SIZE << LPI_PROPERTIES_ORDER);
+    cache_clean(properties, PAGE_SIZE << LPI_PROPERTIES_ORDER);
+    tables_coherent = true;
+    return start_lpis_of(&gic_of(0)->redistributor);
+}
+
 /* ---- Commands [IHI 0069 §5.3] ----------------------------------------------------------------------- */
 
 enum command {
+    COMMAND_MOVI = 0x01,
     COMMAND_SYNC = 0x05,
     COMMAND_MAPD = 0x08,
     COMMAND_MAPC = 0x09,
@@ -211,13 +228,24 @@ static void command_put(struct its *its, uint64_t first, uint64_t second, uint64
     its->written = (its->written + COMMAND_SIZE) % COMMAND_QUEUE_SIZE;
 }
 
-/* Rings for a command and the SYNC that makes it visible, and waits for both: the queue is empty between calls. */
-static enum status command_run(struct its *its, const char *name, uint64_t first, uint64_t second, uint64_t third)
+/* A CPU's redistributor as commands name it. */
+static uint64_t target_of(const struct its *its, unsigned cpu)
+{
+    const struct redistributor *redistributor = &gic_of(cpu)->redistributor;
+
+    return (its->type & GITS_TYPER_PHYSICAL_ID) != 0 ? redistributor->physical
+                                                     : (redistributor->type >> 8 & 0xffff) << 16;
+}
+
+/* Rings for a command and the SYNC that makes it visible at that CPU, and waits for both: the queue is empty between
+ * calls. */
+static enum status command_run(struct its *its, const char *name, unsigned cpu, uint64_t first, uint64_t second,
+                               uint64_t third)
 {
     if (its->broken)
         return STATUS_DEVICE_FAULT;
     command_put(its, first, second, third);
-    command_put(its, COMMAND_SYNC, 0, its->target);
+    command_put(its, COMMAND_SYNC, 0, target_of(its, cpu));
     arch_barrier_full();
     register_write64(its->registers, GITS_CWRITER, its->written);
 
@@ -238,21 +266,26 @@ static enum status command_run(struct its *its, const char *name, uint64_t first
 
 static enum status command_map_device(const struct its_device *device, unsigned event_bits, uint64_t table)
 {
-    return command_run(device->its, "MAPD", COMMAND_MAPD | (uint64_t)device->id << 32, event_bits - 1,
+    return command_run(device->its, "MAPD", 0, COMMAND_MAPD | (uint64_t)device->id << 32, event_bits - 1,
                        ENTRY_VALID | table);
 }
 
-static enum status command_map_collection(struct its *its)
+static enum status command_map_collection(struct its *its, unsigned cpu)
 {
-    enum status status = command_run(its, "MAPC", COMMAND_MAPC, 0, ENTRY_VALID | its->target);
+    enum status status = command_run(its, "MAPC", cpu, COMMAND_MAPC, 0, ENTRY_VALID | target_of(its, cpu) | cpu);
 
-    return status == STATUS_OK ? command_run(its, "INVALL", COMMAND_INVALL, 0, 0) : status;
+    if (status == STATUS_OK)
+        status = command_run(its, "INVALL", cpu, COMMAND_INVALL, 0, cpu);
+    if (status == STATUS_OK)
+        its->collections |= UINT64_C(1) << cpu;
+    return status;
 }
 
-static enum status command_event(const struct its_device *device, enum command command, const char *name,
-                                 uint32_t event, uint32_t number)
+static enum status command_event(const struct its_device *device, enum command command, const char *name, unsigned cpu,
+                                 uint32_t event, uint32_t number, unsigned collection)
 {
-    return command_run(device->its, name, command | (uint64_t)device->id << 32, event | (uint64_t)number << 32, 0);
+    return command_run(device->its, name, cpu, command | (uint64_t)device->id << 32, event | (uint64_t)number << 32,
+                       collection);
 }
 
 /* ---- Starting a unit -------------------------------------------------------------------------------- */
@@ -323,6 +356,8 @@ static bool start_table(struct its *its, uint32_t offset)
         its->indirect = indirect;
         its->page_order = (uint8_t)page_order;
         its->device_limit = (uint32_t)(places < its->device_limit ? places : its->device_limit);
+    } else {
+        its->collection_room += (uint32_t)((PAGE_SIZE << order) / entry);
     }
     return true;
 }
@@ -356,8 +391,7 @@ static bool start_unit(struct its *its)
         return false;
     }
     its->type = register_read64(its->registers, GITS_TYPER);
-    its->target =
-        (its->type & GITS_TYPER_PHYSICAL_ID) != 0 ? redistributor.physical : (redistributor.type >> 8 & 0xffff) << 16;
+    its->collection_room = its->type >> 24 & 0xff; /* HCC: those that need no table */
     its->coherent = true;
     its->device_limit = device_bits(its) < 32 ? UINT32_C(1) << device_bits(its) : UINT32_MAX;
 
@@ -369,7 +403,7 @@ static bool start_unit(struct its *its)
         return false;
     }
     register_write32(its->registers, GITS_CTLR, GITS_CTLR_ENABLED);
-    return command_map_collection(its) == STATUS_OK;
+    return command_map_collection(its, 0) == STATUS_OK;
 }
 
 /* The unit at this place, started when it is the first time. A unit that cannot be used is kept, too. */
@@ -506,10 +540,10 @@ enum status its_route(uint32_t id, bool any, uint32_t device_id, const struct me
     if (event == device->event_count)
         return STATUS_LIMIT;
 
-    enum status status = command_event(device, COMMAND_MAPTI, "MAPTI", event, number);
+    enum status status = command_event(device, COMMAND_MAPTI, "MAPTI", 0, event, number, 0);
     if (status != STATUS_OK)
         return status;
-    lpis[number - GIC_FIRST_LPI] = (struct lpi){.device = device, .event = event};
+    lpis[number - GIC_FIRST_LPI] = (struct lpi){.device = device, .event = (uint16_t)event};
     *message = (struct message){.address = its->physical + GITS_TRANSLATER, .data = event};
     return STATUS_OK;
 }
@@ -522,7 +556,39 @@ void its_enable(uint32_t number, bool enabled)
     *property = (uint8_t)(GIC_PRIORITY | (enabled ? LPI_ENABLED : 0));
     table_written(tables_coherent, property, 1);
     arch_barrier_full();
-    command_event(lpi->device, COMMAND_INV, "INV", lpi->event, 0);
+    command_event(lpi->device, COMMAND_INV, "INV", lpi->cpu, lpi->event, 0, 0);
+}
+
+/* A CPU that could not be given LPIs once is not tried again: its redistributor may use the tables. */
+static enum status cover_cpu(struct its *its, unsigned cpu)
+{
+    struct redistributor *redistributor = &gic_of(cpu)->redistributor;
+
+    if ((its->collections >> cpu & 1) != 0)
+        return STATUS_OK;
+    if (cpu >= its->collection_room || (redistributor->type & GICR_TYPER_PHYSICAL_LPIS) == 0)
+        return STATUS_UNSUPPORTED;
+    if (redistributor->pending == NULL && !start_lpis_of(redistributor))
+        return STATUS_UNSUPPORTED;
+    if ((register_read32(redistributor->registers, GICR_CTLR) & GICR_CTLR_ENABLE_LPIS) == 0)
+        return STATUS_UNSUPPORTED;
+    return command_map_collection(its, cpu);
+}
+
+/* What is pending moves along [IHI 0069 §5.3.8]; the CPU that had it confirms that it has it no more. */
+enum status its_move(uint32_t number, unsigned cpu, struct message *message)
+{
+    struct lpi *lpi = &lpis[number - GIC_FIRST_LPI];
+    struct its *its = lpi->device->its;
+    enum status status = its->broken ? STATUS_DEVICE_FAULT : cover_cpu(its, cpu);
+
+    if (status == STATUS_OK && lpi->cpu != cpu)
+        status = command_event(lpi->device, COMMAND_MOVI, "MOVI", lpi->cpu, lpi->event, 0, cpu);
+    if (status != STATUS_OK)
+        return status;
+    lpi->cpu = (uint16_t)cpu;
+    *message = (struct message){.address = its->physical + GITS_TRANSLATER, .data = lpi->event};
+    return STATUS_OK;
 }
 
 void its_release(uint32_t number)
@@ -530,7 +596,7 @@ void its_release(uint32_t number)
     struct lpi *lpi = &lpis[number - GIC_FIRST_LPI];
 
     its_enable(number, false);
-    command_event(lpi->device, COMMAND_DISCARD, "DISCARD", lpi->event, 0);
+    command_event(lpi->device, COMMAND_DISCARD, "DISCARD", lpi->cpu, lpi->event, 0, 0);
     *lpi = (struct lpi){.device = NULL};
 }
 

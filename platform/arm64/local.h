@@ -20,20 +20,25 @@ void boot_early(uint64_t tree, uint64_t counter, uint64_t level);
 
 /* boot.S: the code that has to be mapped where it lies, within one page */
 extern char boot_switch[];
+/* secondary.S */
+extern char secondary_entry[];
 
 /* cpu.c: what TPIDR_EL1 points at until cpu_init() */
 extern struct cpu boot_local;
 
 /* trap.S */
-extern char trap_vectors[], trap_stack_bottom[], trap_stack_top[];
+extern char trap_vectors[], trap_stack_bottom[], trap_stack_top[]; /* the boot CPU's emergency stack */
+
+/* start.c: PSCI by the machine's conduit; -1, which is its NOT_SUPPORTED, when there is none. */
+int64_t psci(const struct machine *machine, uint64_t function, uint64_t first, uint64_t second, uint64_t third);
 
 /* trap.S: reads a register that may not be there; false when the bus says so. */
 bool probe_read8(const volatile void *address, uint32_t *value);
 bool probe_read16(const volatile void *address, uint32_t *value);
 bool probe_read32(const volatile void *address, uint32_t *value);
 /* trap.S: calls to whoever runs below us; -1, which is PSCI's NOT_SUPPORTED, when the instruction does not exist. */
-int64_t call_hypervisor(uint32_t function);
-int64_t call_monitor(uint32_t function);
+int64_t call_hypervisor(uint64_t function, uint64_t first, uint64_t second, uint64_t third);
+int64_t call_monitor(uint64_t function, uint64_t first, uint64_t second, uint64_t third);
 /* trap.S: returns only when nobody listens. */
 void call_semihosting(uint32_t operation, const uint64_t *argument);
 

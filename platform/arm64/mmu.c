@@ -94,16 +94,24 @@ void mmu_entries_written(void)
     __asm__ volatile("dsb ishst\n\tisb" ::: "memory");
 }
 
+/* On all CPUs: the hardware tells the others. */
 void mmu_flush(uintptr_t virtual_address)
 {
     uint64_t operand = virtual_address >> PAGE_SHIFT & ((UINT64_C(1) << 44) - 1);
 
-    __asm__ volatile("dsb ishst\n\ttlbi vaae1, %0\n\tdsb nsh\n\tisb" ::"r"(operand) : "memory");
+    __asm__ volatile("dsb ishst\n\ttlbi vaae1is, %0\n\tdsb ish\n\tisb" ::"r"(operand) : "memory");
 }
 
 void mmu_flush_all(void)
 {
     __asm__ volatile("dsb ishst\n\ttlbi vmalle1\n\tdsb nsh\n\tisb" ::: "memory");
+}
+
+/* mmu_flush and mmu_entries_written have done it. */
+bool mmu_synchronise(bool unmapped)
+{
+    (void)unmapped;
+    return true;
 }
 
 /* boot.S has switched the lower half off as soon as it had left it: its tables lay in the boot stack. */

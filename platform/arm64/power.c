@@ -37,12 +37,12 @@ static void call(enum power_conduit conduit, uint32_t function, const char *name
     const char *by = conduit == CONDUIT_HVC ? "HVC" : "SMC";
 
     power_trying("PSCI %s by %s", name, by);
-    int64_t result = conduit == CONDUIT_HVC ? call_hypervisor(function) : call_monitor(function);
+    int64_t result = conduit == CONDUIT_HVC ? call_hypervisor(function, 0, 0, 0) : call_monitor(function, 0, 0, 0);
     log_warn("power", "PSCI %s by %s came back with %lld", name, by, (long long)result);
 }
 
 /* Firmware names the instruction; when nobody answers it the other one is tried: neither does harm. */
-static void psci(const struct machine *machine, uint32_t function, const char *name)
+static void end_by_psci(const struct machine *machine, uint32_t function, const char *name)
 {
     enum power_conduit conduit = machine->power.psci;
 
@@ -65,13 +65,13 @@ static void off_by_semihosting(const struct machine *machine, bool failed)
 static void off_by_psci(const struct machine *machine, bool failed)
 {
     (void)failed;
-    psci(machine, PSCI_SYSTEM_OFF, "SYSTEM_OFF");
+    end_by_psci(machine, PSCI_SYSTEM_OFF, "SYSTEM_OFF");
 }
 
 static void reset_by_psci(const struct machine *machine, bool failed)
 {
     (void)failed;
-    psci(machine, PSCI_SYSTEM_RESET, "SYSTEM_RESET");
+    end_by_psci(machine, PSCI_SYSTEM_RESET, "SYSTEM_RESET");
 }
 
 void cpu_power_off(const struct machine *machine, bool failed)

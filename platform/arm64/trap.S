@@ -4,7 +4,7 @@
  * All code runs at EL1 on a stack that its struct cpu (TPIDR_EL1) describes. TPIDRRO_EL0 lends one register; user mode
  * can read it, so it is cleared again. Before anything is stored on the stack it is checked that the frame fits above
  * the guard page: a stack that has run into its guard page would otherwise trap here again, for ever. Then the frame
- * goes to the emergency stack, of which one is enough: whoever needs it never returns.
+ * goes to the CPU's emergency stack; whoever needs it never returns.
  *
  * Interrupts are off in the whole of it; the CPU has switched them off.
  */
@@ -46,8 +46,8 @@ trap_vectors:
     .balign 128
 overflow:
     msr sp_el0, x0
-    adrp x0, trap_stack_top
-    add x0, x0, :lo12:trap_stack_top
+    mrs x0, tpidr_el1
+    ldr x0, [x0, #CPU_EXCEPTION_STACK_TOP]
     sub sp, x0, #FRAME_SIZE
     mrs x0, tpidrro_el0
     stp x0, x1, [sp, #FRAME_X(0)]
@@ -136,9 +136,6 @@ enter:
      * immediate of both instructions is 0. */
     .global call_hypervisor
 call_hypervisor:
-    mov x1, xzr
-    mov x2, xzr
-    mov x3, xzr
     may_trap hvc #0
     ret
 9999:
@@ -147,9 +144,6 @@ call_hypervisor:
 
     .global call_monitor
 call_monitor:
-    mov x1, xzr
-    mov x2, xzr
-    mov x3, xzr
     may_trap smc #0
     ret
 9999:

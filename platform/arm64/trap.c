@@ -17,6 +17,8 @@ _Static_assert(offsetof(struct trap_frame, record_pointer) == FRAME_RECORD, "tra
 _Static_assert(sizeof(struct trap_frame) == FRAME_SIZE, "trap_frame.h");
 _Static_assert(offsetof(struct cpu, stack_guard) == CPU_STACK_GUARD, "trap_frame.h");
 _Static_assert(offsetof(struct cpu, stack_top) == CPU_STACK_TOP, "trap_frame.h");
+_Static_assert(offsetof(struct cpu, exception_stack_top) == CPU_EXCEPTION_STACK_TOP, "trap_frame.h");
+_Static_assert(offsetof(struct cpu, self) == CPU_SELF, "trap_frame.h");
 
 /* trap.S */
 extern const struct {
@@ -52,8 +54,8 @@ _Noreturn static void overflow(const struct trap_frame *frame)
 
     overflowed_guard = cpu->stack_guard;
     overflowed_top = cpu->stack_top;
-    cpu->stack_guard = (uintptr_t)trap_stack_bottom - PAGE_SIZE;
-    cpu->stack_top = (uintptr_t)trap_stack_top;
+    cpu->stack_guard = cpu->exception_stack - PAGE_SIZE;
+    cpu->stack_top = cpu->exception_stack_top;
     syndrome_describe(frame->esr, frame->far, what, sizeof what);
     if (frame->sp - overflowed_guard > PAGE_SIZE + FRAME_SIZE)
         panic_at(frame, "the stack pointer 0x%llx lies outside the kernel stack (%s)", (unsigned long long)frame->sp,

@@ -5,16 +5,18 @@
 #define TRAP_FRAME_H
 
 /* Offsets into struct trap_frame, and of members of struct cpu. */
-#define FRAME_X(n)      (8 * (n))
-#define FRAME_SP        248
-#define FRAME_ELR       256
-#define FRAME_SPSR      264
-#define FRAME_ESR       272
-#define FRAME_FAR       280
-#define FRAME_RECORD    288
-#define FRAME_SIZE      304
-#define CPU_STACK_GUARD 32
-#define CPU_STACK_TOP   40
+#define FRAME_X(n)              (8 * (n))
+#define FRAME_SP                248
+#define FRAME_ELR               256
+#define FRAME_SPSR              264
+#define FRAME_ESR               272
+#define FRAME_FAR               280
+#define FRAME_RECORD            288
+#define FRAME_SIZE              304
+#define CPU_STACK_GUARD         32
+#define CPU_STACK_TOP           40
+#define CPU_EXCEPTION_STACK_TOP 56
+#define CPU_SELF                0
 
 /* Which of the sixteen vectors [Arm ARM §D1.3.1.5]: four from each of EL1 with SP_EL0, EL1, EL0, EL0 in AArch32. */
 #define VECTOR_SYNCHRONOUS 4

@@ -79,6 +79,13 @@ uint32_t v2m_allocate(uint32_t id, bool any, bool (*taken)(uint32_t line), struc
     return MACHINE_NO_LINE;
 }
 
+void v2m_message(uint32_t line, struct message *message)
+{
+    for (uint32_t i = 0; i < frame_count; i++)
+        if (line >= frames[i].first && line - frames[i].first < frames[i].count)
+            *message = (struct message){.address = frames[i].base + V2M_SET, .data = line};
+}
+
 void v2m_report(struct printer *printer)
 {
     for (uint32_t i = 0; i < frame_count; i++)

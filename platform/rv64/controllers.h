@@ -1,9 +1,9 @@
 /*
  * controllers.h: what interrupt.c asks of the interrupt controllers.
  *
- * Wires arrive at PLICs and APLICs, messages at the boot hart's IMSIC. An APLIC either interrupts the hart
- * itself or turns each wire into a message. Everything is routed to the boot hart. All calls are made with
- * interrupts disabled.
+ * Wires arrive at PLICs and APLICs, messages at a hart's IMSIC. An APLIC either interrupts a hart itself or turns each
+ * wire into a message. Wires are routed to the boot hart; messages as well, until they are directed elsewhere. All
+ * calls are made with interrupts disabled; those that change routes with their lock held.
  */
 #ifndef CONTROLLERS_H
 #define CONTROLLERS_H
@@ -11,7 +11,8 @@
 #include <vmos/machine.h>
 #include <lib/printf.h>
 
-#define NO_ROUTE UINT32_MAX
+#define NO_ROUTE  UINT32_MAX
+#define IPI_ROUTE (UINT32_MAX - 1) /* imsic_claim: another hart has interrupted */
 
 /* A turn of the interrupt handler hands on no more than this, so that a line that never drops does not keep
  * the timer's interrupt out. */
@@ -42,8 +43,13 @@ void aplic_message_handled(uint32_t index, uint32_t source);
 
 /* False when the machine or the hart has none, or when it does not work. */
 bool imsic_init(const struct machine *machine, uint32_t cpu);
+struct cpu;
+bool imsic_prepare_cpu(const struct machine *machine, struct cpu *cpu); /* before that hart starts; false: no memory */
+bool imsic_init_cpu(const struct machine *machine, uint32_t cpu);       /* on each further hart */
 bool imsic_present(void);
-uint64_t imsic_address(void);            /* where messages are written to */
+uint64_t imsic_address(unsigned cpu); /* where messages to that CPU are written; 0: it takes none */
+/* Interrupts that hart; false when it cannot be done so. */
+bool imsic_interrupt(const struct cpu *to);
 uint32_t imsic_identity(uint32_t route); /* what is written; 0 when there are not so many */
 void imsic_mask(uint32_t route);
 void imsic_unmask(uint32_t route);

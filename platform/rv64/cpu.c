@@ -1,5 +1,5 @@
 /*
- * cpu.c: the hart that the kernel runs on. tp holds its struct cpu.
+ * cpu.c: the hart that this runs on. tp holds its struct cpu.
  */
 #include "local.h"
 #include "sbi.h"
@@ -14,6 +14,8 @@ struct cpu boot_local = {
     .self = &boot_local,
     .stack_guard = (uintptr_t)boot_stack_guard,
     .stack_top = (uintptr_t)boot_stack_top,
+    .exception_stack = (uintptr_t)trap_emergency_bottom,
+    .exception_stack_top = (uintptr_t)trap_emergency_top,
 };
 
 struct cpu *cpu_local(void)
@@ -31,6 +33,10 @@ void cpu_init(struct cpu *cpu)
     if (cpu->stack_top == 0) {
         cpu->stack_guard = boot_local.stack_guard;
         cpu->stack_top = boot_local.stack_top;
+    }
+    if (cpu->exception_stack_top == 0) {
+        cpu->exception_stack = boot_local.exception_stack;
+        cpu->exception_stack_top = boot_local.exception_stack_top;
     }
     __asm__ volatile("mv tp, %0" ::"r"(cpu) : "memory");
     csr_clear(sstatus, SSTATUS_SUM | SSTATUS_MXR | SSTATUS_FS | SSTATUS_VS);

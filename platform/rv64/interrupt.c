@@ -4,9 +4,12 @@
  */
 #include "controllers.h"
 #include "local.h"
+#include "sbi.h"
 
 #include <lib/log.h>
 #include <platform/interrupt.h>
+#include <platform/ipi.h>
+#include <platform/mmu.h>
 
 enum kind { KIND_NONE, KIND_WIRE, KIND_WIRE_BY_MESSAGE, KIND_MESSAGE };
 
@@ -27,7 +30,7 @@ static struct entry {
 
 /* ---- Set-up ----------------------------------------------------------------------------------------- */
 
-static uint32_t boot_cpu_index(const struct machine *machine)
+static uint32_t own_index(const struct machine *machine)
 {
     uint32_t cpu = 0;
 
@@ -61,7 +64,7 @@ static void init_aplics(const struct machine *machine, uint32_t cpu)
 
 void controller_init(const struct machine *machine)
 {
-    uint32_t cpu = boot_cpu_index(machine);
+    uint32_t cpu = own_index(machine);
 
     if (cpu == UINT32_MAX) {
         log_error("interrupt", "hart %llu, which runs, is not among the machine's CPUs: no interrupts but the timer's",
@@ -79,6 +82,39 @@ void controller_init(const struct machine *machine)
         log_error("interrupt", "no interrupt controller can be used: no interrupts but the timer's");
 }
 
+/* Wires are the boot hart's. Where others have no file they interrupt each other through the firmware. */
+bool controller_init_cpu(const struct machine *machine)
+{
+    uint32_t cpu = own_index(machine);
+
+    if (imsic_present() && (cpu == UINT32_MAX || !imsic_init_cpu(machine, cpu)))
+        return false;
+    return imsic_present() || sbi_has(SBI_IPI);
+}
+
+bool ipi_raise(const struct cpu *to)
+{
+    if (imsic_interrupt(to))
+        return true;
+    arch_barrier_full();
+    return sbi_interrupt(to->hardware_id);
+}
+
+/* Nothing here is heard with interrupts off. */
+void ipi_raise_stop(const struct cpu *to)
+{
+    ipi_raise(to);
+}
+
+/* The route's identity is the same in each hart's file. */
+enum status controller_direct(uint32_t route, unsigned cpu, struct message *message)
+{
+    if (entries[route].kind != KIND_MESSAGE || imsic_address(cpu) == 0)
+        return STATUS_UNSUPPORTED;
+    *message = (struct message){.address = imsic_address(cpu), .data = imsic_identity(route)};
+    return STATUS_OK;
+}
+
 bool controller_has_messages(void)
 {
     return imsic_present();
@@ -93,7 +129,7 @@ void controller_report(struct printer *printer)
               it->messages ? ", by message" : "");
     }
     if (imsic_present())
-        print(printer, "imsic: messages to 0x%llx\n", (unsigned long long)imsic_address());
+        print(printer, "imsic: messages to 0x%llx\n", (unsigned long long)imsic_address(0));
     print(printer, "messages: %s\n", imsic_present() ? "msi and msi-x" : "none");
 }
 
@@ -136,7 +172,7 @@ enum status controller_route_message(const struct message_source *source, uint32
     imsic_mask(route);
     imsic_forget(route);
     entries[route] = (struct entry){.kind = KIND_MESSAGE};
-    *message = (struct message){.address = imsic_address(), .data = imsic_identity(route)};
+    *message = (struct message){.address = imsic_address(0), .data = imsic_identity(route)};
     return STATUS_OK;
 }
 
@@ -195,6 +231,10 @@ static unsigned deliver_messages(void)
         uint32_t route = imsic_claim();
         if (route == NO_ROUTE)
             break;
+        if (route == IPI_ROUTE) {
+            ipi_arrived();
+            continue;
+        }
         interrupt_dispatch(route);
         const struct entry *entry = &entries[route];
         if (entry->kind == KIND_WIRE_BY_MESSAGE)

@@ -17,7 +17,13 @@ extern struct boot_info boot_information;
 /* cpu.c: what tp points at until cpu_init() */
 extern struct cpu boot_local;
 
-/* trap.S */
+/* secondary.S, start.c: what a hart needs that starts without translation */
+extern char secondary_entry[];
+extern struct secondary_translation {
+    uint64_t satp, offset;
+} secondary_translation;
+
+/* trap.S; the emergency stack is the boot hart's */
 extern char trap_entry[], trap_emergency_bottom[], trap_emergency_top[];
 
 /* trap.c; called by trap.S with interrupts disabled. `overflow`: on the emergency stack, because the stack

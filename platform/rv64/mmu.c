@@ -7,7 +7,10 @@
  * boot_early() calls the encoders before translation: no tables of addresses here.
  */
 #include "csr.h"
+#include "sbi.h"
 
+#include <platform/cpu.h>
+#include <platform/ipi.h>
 #include <platform/mmu.h>
 
 enum {
@@ -104,6 +107,34 @@ void mmu_flush(uintptr_t virtual_address)
 void mmu_flush_all(void)
 {
     __asm__ volatile("sfence.vma" ::: "memory");
+}
+
+/* The harts that run, but this one, of the 64 from `first` on. */
+static uint64_t others_from(uint64_t first)
+{
+    uint64_t mask = 0;
+
+    for (unsigned i = 0; i < cpu_count(); i++)
+        if (cpu_at(i) != NULL && cpu_at(i) != cpu_local() && cpu_at(i)->hardware_id - first < 64)
+            mask |= UINT64_C(1) << (cpu_at(i)->hardware_id - first);
+    return mask;
+}
+
+/* Others may also remember that there was nothing [§4.2.1]. The firmware reaches harts with interrupts off; a call for
+ * each 64 of them, when it is the turn of the first. */
+bool mmu_synchronise(bool unmapped)
+{
+    bool done = true;
+
+    for (unsigned i = 0; i < cpu_count() && cpu_count() > 1; i++) {
+        uint64_t first = cpu_at(i)->hardware_id / 64 * 64, mask = others_from(first);
+        bool again = false;
+        for (unsigned before = 0; before < i; before++)
+            again |= cpu_at(before)->hardware_id / 64 * 64 == first;
+        if (!again && mask != 0)
+            done = sbi_fence(first, mask) && done;
+    }
+    return done || ipi_flush_others() || !unmapped;
 }
 
 /* boot.S entered the upper half by way of a page fault: the lower half has been empty from the start. */

@@ -26,6 +26,9 @@ enum {
     BASE_CPU_IMPLEMENTATION = 6,
 
     TIME_SET = 0,
+    IPI_SEND = 0,
+    FENCE_TRANSLATIONS = 1,
+    HART_START = 0,
 
     RESET_SYSTEM = 0,
     RESET_SHUTDOWN = 0,
@@ -37,17 +40,23 @@ enum {
     CONSOLE_WRITE_BYTE = 2,
 };
 
-static struct sbi_result call(uint64_t extension, uint64_t function, uint64_t argument0, uint64_t argument1,
-                              uint64_t argument2)
+static struct sbi_result call_all(uint64_t extension, uint64_t function, const uint64_t arguments[4])
 {
-    register uint64_t a0 __asm__("a0") = argument0;
-    register uint64_t a1 __asm__("a1") = argument1;
-    register uint64_t a2 __asm__("a2") = argument2;
+    register uint64_t a0 __asm__("a0") = arguments[0];
+    register uint64_t a1 __asm__("a1") = arguments[1];
+    register uint64_t a2 __asm__("a2") = arguments[2];
+    register uint64_t a3 __asm__("a3") = arguments[3];
     register uint64_t a6 __asm__("a6") = function;
     register uint64_t a7 __asm__("a7") = extension;
 
-    __asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a6), "r"(a7) : "memory");
+    __asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a3), "r"(a6), "r"(a7) : "memory");
     return (struct sbi_result){(int64_t)a0, a1};
+}
+
+static struct sbi_result call(uint64_t extension, uint64_t function, uint64_t argument0, uint64_t argument1,
+                              uint64_t argument2)
+{
+    return call_all(extension, function, (const uint64_t[]){argument0, argument1, argument2, 0});
 }
 
 /* 0 when the firmware would not say. */
@@ -129,6 +138,39 @@ const char *sbi_timer_name(void)
 {
     choose_timer();
     return timer == TIMER_EXTENSION ? "SBI TIME" : "legacy SBI set_timer";
+}
+
+/* ---- Harts ------------------------------------------------------------------------------------------ */
+
+const char *sbi_hart_start(uint64_t hart, uint64_t address, uint64_t argument)
+{
+    static const char *const errors[] = {/* [§3, §9.1], by -error */
+                                         NULL,
+                                         "the firmware failed",
+                                         "the firmware does not know how",
+                                         "the firmware does not know that hart",
+                                         "the firmware denies it",
+                                         "the firmware does not like the address to start at",
+                                         "it runs already, and not by us",
+                                         "it is being started already, and not by us"};
+    int64_t code = -call(SBI_HARTS, HART_START, hart, address, argument).error;
+
+    if (code == 0)
+        return NULL;
+    return code > 0 && code < (int64_t)(sizeof errors / sizeof errors[0]) ? errors[code]
+                                                                          : "the firmware's answer makes no sense";
+}
+
+/* Harts are named by a mask and its base [§7.1]. */
+bool sbi_interrupt(uint64_t hart)
+{
+    return call(SBI_IPI, IPI_SEND, 1, hart, 0).error == 0;
+}
+
+/* From address 0 on with size -1: everything [§8.2]. */
+bool sbi_fence(uint64_t first, uint64_t mask)
+{
+    return call_all(SBI_FENCE, FENCE_TRANSLATIONS, (const uint64_t[]){mask, first, 0, UINT64_MAX}).error == 0;
 }
 
 /* ---- Power ------------------------------------------------------------------------------------------ */

@@ -12,6 +12,9 @@
 
 enum {
     SBI_TIME = 0x54494d45,    /* §6 */
+    SBI_IPI = 0x735049,       /* §7 */
+    SBI_FENCE = 0x52464e43,   /* §8 */
+    SBI_HARTS = 0x48534d,     /* §9 */
     SBI_RESET = 0x53525354,   /* §10 */
     SBI_CONSOLE = 0x4442434e, /* §12 */
 };
@@ -27,6 +30,13 @@ int sbi_console_read(void);
 /* The timer interrupt comes when the time CSR reaches this; UINT64_MAX: never. Ends the pending one. */
 void sbi_set_timer(uint64_t deadline);
 const char *sbi_timer_name(void);
+
+/* Has a hart begin at a physical address with `argument` in a1; NULL, or why it does not. */
+const char *sbi_hart_start(uint64_t hart, uint64_t address, uint64_t argument);
+/* Raises a hart's software interrupt; false when the firmware would not. */
+bool sbi_interrupt(uint64_t hart);
+/* Has the harts `first` + n, for each bit n of the mask, forget all translations, and returns when they have. */
+bool sbi_fence(uint64_t first, uint64_t mask);
 
 /* Return only when the firmware would not, with its error; the first and the last need SBI_RESET. */
 int64_t sbi_power_off(bool failed);

@@ -51,6 +51,11 @@ bool timer_init(const struct machine *machine, struct timer_source *source)
     return true;
 }
 
+void timer_init_cpu(void)
+{
+    timer_arm(UINT64_MAX);
+}
+
 void timer_arm(uint64_t counter_deadline)
 {
     if (counter_deadline == UINT64_MAX) {

@@ -4,7 +4,7 @@
  * All code runs in S-mode, on a stack that its struct cpu (tp) describes; sscratch is free and lends one
  * register. Before anything is stored on the stack it is checked that the frame fits above the guard page: a
  * stack that has run into its guard page would otherwise trap here again, for ever. Then the frame goes to
- * the emergency stack, of which one is enough: whoever needs it never returns.
+ * the hart's emergency stack; whoever needs it never returns.
  *
  * Interrupts are off in the whole of it; the CPU has switched them off.
  */
@@ -47,7 +47,8 @@ trap_entry:
     sret
 
 overflow:
-    lla t0, trap_emergency_top - FRAME_SIZE
+    ld t0, CPU_EXCEPTION_STACK_TOP(tp)
+    addi t0, t0, -FRAME_SIZE
     sd sp, FRAME_X(2)(t0)
     mv sp, t0
     sd ra, FRAME_X(1)(sp)

@@ -7,6 +7,7 @@
 #include <lib/printf.h>
 #include <platform/clock.h>
 #include <platform/interrupt.h>
+#include <platform/ipi.h>
 #include <platform/mmu.h>
 
 _Static_assert(offsetof(struct trap_frame, sepc) == FRAME_SEPC, "trap_frame.h");
@@ -16,6 +17,8 @@ _Static_assert(offsetof(struct trap_frame, record_address) == FRAME_RECORD_ADDRE
 _Static_assert(sizeof(struct trap_frame) == FRAME_SIZE, "trap_frame.h");
 _Static_assert(offsetof(struct cpu, stack_guard) == CPU_STACK_GUARD, "trap_frame.h");
 _Static_assert(offsetof(struct cpu, stack_top) == CPU_STACK_TOP, "trap_frame.h");
+_Static_assert(offsetof(struct cpu, exception_stack_top) == CPU_EXCEPTION_STACK_TOP, "trap_frame.h");
+_Static_assert(offsetof(struct cpu, self) == CPU_SELF, "trap_frame.h");
 
 #define CAUSE_INTERRUPT (UINT64_C(1) << 63)
 
@@ -140,7 +143,7 @@ static void handle_interrupt(uint64_t number)
         break;
     case INTERRUPT_SOFTWARE:
         csr_clear(sip, 1 << INTERRUPT_SOFTWARE);
-        interrupt_spurious("software interrupt", (uint32_t)number);
+        ipi_arrived();
         break;
     default:
         csr_clear(sie, UINT64_C(1) << (number & 63));
@@ -212,9 +215,8 @@ bool trap_unwind(uintptr_t *frame_pointer, uintptr_t *return_address)
     const struct cpu *cpu = cpu_local();
     uintptr_t record = *frame_pointer - 2 * sizeof(uintptr_t);
 
-    if (record % sizeof(uintptr_t) != 0 ||
-        (!within(record, cpu->stack_guard + PAGE_SIZE, cpu->stack_top) &&
-         !within(record, (uintptr_t)trap_emergency_bottom, (uintptr_t)trap_emergency_top)))
+    if (record % sizeof(uintptr_t) != 0 || (!within(record, cpu->stack_guard + PAGE_SIZE, cpu->stack_top) &&
+                                            !within(record, cpu->exception_stack, cpu->exception_stack_top)))
         return false;
 
     uintptr_t next = ((const uintptr_t *)record)[0], address = ((const uintptr_t *)record)[1];

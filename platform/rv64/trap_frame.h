@@ -15,8 +15,10 @@
 #define FRAME_RECORD_ADDRESS 296
 #define FRAME_SIZE           304
 
-#define CPU_STACK_GUARD 32 /* in struct cpu */
-#define CPU_STACK_TOP   40
+#define CPU_STACK_GUARD         32 /* in struct cpu */
+#define CPU_STACK_TOP           40
+#define CPU_EXCEPTION_STACK_TOP 56
+#define CPU_SELF                0
 
 #ifndef __ASSEMBLER__
 

@@ -87,6 +87,11 @@ void cpu_init(struct cpu *cpu)
     uint64_t cr4;
 
     cpu->self = cpu;
+    if (cpu->arch == NULL) {
+        cpu->arch = &boot_x64;
+        cpu->exception_stack = (uintptr_t)boot_exception_stack;
+        cpu->exception_stack_top = (uintptr_t)boot_exception_stack_top;
+    }
     msr_write(MSR_GS_BASE, (uintptr_t)cpu);
 
     __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
@@ -182,10 +187,7 @@ bool cpu_interrupts_enabled(void)
 /* STI takes effect only after the instruction behind it: nothing can arrive between the two. */
 void cpu_sleep(void)
 {
-    uint64_t before = clock_now();
-
     __asm__ volatile("sti; hlt; cli" ::: "memory");
-    cpu_local()->idle_ns += clock_now() - before;
 }
 
 void cpu_relax(void)

@@ -50,6 +50,11 @@ void controller_init(const struct machine *machine)
         ioapic_init(machine);
 }
 
+bool controller_init_cpu(const struct machine *machine)
+{
+    return lapic_init_cpu(machine);
+}
+
 struct machine_line isa_line(const struct machine *machine, uint8_t interrupt)
 {
     for (uint32_t i = 0; i < machine->override_count; i++)
@@ -69,6 +74,30 @@ enum status controller_route_line(const struct machine_line *line, uint32_t rout
     if (status == STATUS_OK)
         route_lines[route] = (uint16_t)line->line;
     return status;
+}
+
+/* A message has eight bits for the CPU [Intel SDM 3A §11.11.1]. */
+enum status controller_direct(uint32_t route, unsigned cpu, struct message *message)
+{
+    uint64_t apic_id = cpu_at(cpu)->hardware_id;
+
+    if (apic_id >= UINT8_MAX)
+        return STATUS_UNSUPPORTED;
+    *message = (struct message){
+        .address = MESSAGE_ADDRESS | apic_id << MESSAGE_DESTINATION_SHIFT,
+        .data = VECTOR_ROUTES + route,
+    };
+    return STATUS_OK;
+}
+
+bool ipi_raise(const struct cpu *to)
+{
+    return lapic_command((uint32_t)to->hardware_id, LAPIC_FIXED | VECTOR_IPI);
+}
+
+void ipi_raise_stop(const struct cpu *to)
+{
+    lapic_command((uint32_t)to->hardware_id, LAPIC_NMI);
 }
 
 bool controller_has_messages(void)
@@ -112,7 +141,7 @@ static void apic_error(void)
     lapic_write(LAPIC_ERROR_STATUS, 0); /* a write makes it show what has come since the last */
     uint32_t status = lapic_read(LAPIC_ERROR_STATUS);
 
-    if (apic_errors++ == 0)
+    if (__atomic_fetch_add(&apic_errors, 1, __ATOMIC_RELAXED) == 0)
         log_warn("lapic", "error status 0x%x; further ones are only counted", status);
 }
 
@@ -140,6 +169,8 @@ void controller_interrupt(unsigned vector)
 
     if (vector == VECTOR_TIMER)
         timer_interrupt();
+    else if (vector == VECTOR_IPI)
+        ipi_arrived();
     else if (vector == VECTOR_ERROR)
         apic_error();
     else if (vector >= VECTOR_ROUTES && vector < VECTOR_ROUTES + INTERRUPT_MAX_ROUTES)

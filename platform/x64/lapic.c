@@ -15,8 +15,10 @@ enum {
     SPURIOUS_ENABLE = 1 << 8,
     REGISTERS_SIZE = 0x400,
     STALE_INTERRUPTS = 256, /* one in service per vector at most */
+    COMMAND_PENDING = 1 << 12,
 };
-#define APIC_BASE_ADDRESS UINT64_C(0x000ffffffffff000)
+#define COMMAND_PATIENCE_NS NANOSECONDS_PER_MILLISECOND
+#define APIC_BASE_ADDRESS   UINT64_C(0x000ffffffffff000)
 
 static volatile void *registers; /* xAPIC */
 static bool x2apic, present;
@@ -111,6 +113,16 @@ static void set_local_inputs(const struct machine *machine)
     }
 }
 
+static void start(const struct machine *machine)
+{
+    lapic_write(LAPIC_TASK_PRIORITY, 0);
+    /* First: local inputs cannot be unmasked before [Intel SDM 3A §11.4.7.2]. */
+    lapic_write(LAPIC_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
+    set_local_inputs(machine);
+    lapic_write(LAPIC_ERROR_STATUS, 0);
+    end_stale();
+}
+
 bool lapic_init(const struct machine *machine)
 {
     if (!cpu_has(FEATURE_APIC) || !enable()) {
@@ -121,13 +133,67 @@ bool lapic_init(const struct machine *machine)
     if (machine->local_apic != 0 && machine->local_apic != physical)
         log_warn("lapic", "firmware's tables say 0x%llx, the CPU says 0x%llx and is believed",
                  (unsigned long long)machine->local_apic, (unsigned long long)physical);
-    lapic_write(LAPIC_TASK_PRIORITY, 0);
-    /* First: local inputs cannot be unmasked before [Intel SDM 3A §11.4.7.2]. */
-    lapic_write(LAPIC_SPURIOUS, SPURIOUS_ENABLE | VECTOR_SPURIOUS);
-    set_local_inputs(machine);
-    lapic_write(LAPIC_ERROR_STATUS, 0);
-    end_stale();
+    start(machine);
     return true;
+}
+
+/* In the boot CPU's mode and at its address. */
+bool lapic_init_cpu(const struct machine *machine)
+{
+    uint64_t base = msr_read(MSR_APIC_BASE);
+
+    if (x2apic && !cpu_has(FEATURE_X2APIC))
+        return false;
+    if (!x2apic && ((base & APIC_BASE_X2) != 0 || (base & APIC_BASE_ADDRESS) != physical))
+        return false;
+    if ((base & APIC_BASE_ENABLE) == 0)
+        msr_write(MSR_APIC_BASE, base |= APIC_BASE_ENABLE);
+    if (x2apic)
+        msr_write(MSR_APIC_BASE, base | APIC_BASE_X2);
+    start(machine);
+    return true;
+}
+
+/* ---- To other CPUs [Intel SDM 3A §11.6.1] ------------------------------------------------------------- */
+
+/* 255 is everybody. */
+bool lapic_reaches(uint32_t apic_id)
+{
+    return present && (x2apic ? apic_id != UINT32_MAX : apic_id < UINT8_MAX);
+}
+
+static bool command_idle(void)
+{
+    uint64_t until = clock_now() + COMMAND_PATIENCE_NS;
+
+    while ((lapic_read(LAPIC_COMMAND) & COMMAND_PENDING) != 0) {
+        if (clock_now() > until)
+            return false;
+        cpu_relax();
+    }
+    return true;
+}
+
+/* What was written before is seen by whoever is interrupted: an x2APIC does not see to that itself. */
+bool lapic_command(uint32_t apic_id, uint32_t command)
+{
+    if (!lapic_reaches(apic_id))
+        return false;
+    if (x2apic) {
+        arch_barrier_full();
+        arch_barrier_read();
+        msr_write(MSR_X2APIC + LAPIC_COMMAND / 16, (uint64_t)apic_id << 32 | command);
+        return true;
+    }
+
+    uintptr_t saved = cpu_interrupts_disable(); /* the two registers belong together */
+    bool idle = command_idle();
+    if (idle) {
+        lapic_write(LAPIC_DESTINATION, apic_id << 24);
+        lapic_write(LAPIC_COMMAND, command);
+    }
+    cpu_interrupts_restore(saved);
+    return idle;
 }
 
 void lapic_report(struct printer *printer)

@@ -9,6 +9,7 @@
 #include <platform/clock.h>
 #include <platform/cpu.h>
 #include <platform/interrupt.h>
+#include <platform/ipi.h>
 #include <platform/mmu.h>
 #include <platform/port.h>
 #include <platform/serial.h>
@@ -54,6 +55,7 @@ enum {
     VECTOR_PIC = 0x20,    /* remapped out of the way; 16 of them, all masked */
     VECTOR_ROUTES = 0x30, /* + route */
     VECTOR_TIMER = 0xf0,
+    VECTOR_IPI = 0xf1,
     VECTOR_ERROR = 0xfe,
     VECTOR_SPURIOUS = 0xff, /* low four bits set, as the oldest local APICs want */
 };
@@ -71,7 +73,25 @@ extern char trap_stubs[];  /* TRAP_STUB_SIZE bytes per vector */
 extern bool trap_clear_ac; /* SMAP is on: entries execute CLAC */
 extern char boot_exception_stack[], boot_exception_stack_top[];
 
-void trap_init(void); /* descriptor tables, and a struct cpu until cpu_init */
+/* What each CPU has of its own: struct cpu.arch. */
+struct x64_cpu {
+    struct task_state { /* [Intel SDM 3A figure 8-11] */
+        uint32_t reserved0;
+        uint64_t rsp[3];
+        uint64_t reserved1;
+        uint64_t ist[7];
+        uint64_t reserved2;
+        uint16_t reserved3, io_map;
+    } __attribute__((packed)) task;
+    uint64_t segments[5] __attribute__((aligned(8)));
+    uint64_t armed_counter; /* timer.c: when the one-shot alarm was armed */
+    uint32_t armed_ticks;   /* 0: it is not */
+};
+_Static_assert(sizeof(struct task_state) == 104, "Intel SDM 3A figure 8-11");
+extern struct x64_cpu boot_x64;
+
+void trap_init(void);                /* descriptor tables, and a struct cpu until cpu_init */
+void trap_init_cpu(struct cpu *cpu); /* on each further CPU: the same tables but its own segments */
 void trap_handle(struct trap_frame *frame);
 
 /* ---- interrupt.c, lapic.c, ioapic.c ------------------------------------------------------------------ */
@@ -90,6 +110,8 @@ enum lapic_register { /* byte offset of the memory-mapped form; MSR 0x800 + offs
                       LAPIC_SPURIOUS = 0xf0,
                       LAPIC_IN_SERVICE = 0x100, /* 8 registers, 0x10 apart */
                       LAPIC_ERROR_STATUS = 0x280,
+                      LAPIC_COMMAND = 0x300, /* x2APIC: with the destination, 64 bits */
+                      LAPIC_DESTINATION = 0x310,
                       LAPIC_LVT_TIMER = 0x320,
                       LAPIC_LVT_THERMAL = 0x330,
                       LAPIC_LVT_PERFORMANCE = 0x340,
@@ -106,6 +128,16 @@ enum lapic_register { /* byte offset of the memory-mapped form; MSR 0x800 + offs
 };
 
 bool lapic_init(const struct machine *machine); /* false: this CPU has none that can be used */
+bool lapic_init_cpu(const struct machine *machine);
+enum lapic_command { /* [Intel SDM 3A figure 11-12]; the vector in the low byte */
+                     LAPIC_FIXED = 0x4000,
+                     LAPIC_NMI = 0x4400,
+                     LAPIC_INIT = 0x4500,
+                     LAPIC_STARTUP = 0x4600,
+};
+/* To one CPU. False: the one before has not gone out within a millisecond, or xAPIC cannot name that CPU. */
+bool lapic_command(uint32_t apic_id, uint32_t command);
+bool lapic_reaches(uint32_t apic_id);
 bool lapic_present(void);
 uint32_t lapic_read(enum lapic_register offset);
 void lapic_write(enum lapic_register offset, uint32_t value);

@@ -110,6 +110,12 @@ void mmu_flush_all(void)
     __asm__ volatile("mov %%cr3, %0; mov %0, %%cr3" : "=r"(root)::"memory");
 }
 
+/* What is new is found by walking the tables; what is gone, others have to be told. */
+bool mmu_synchronise(bool unmapped)
+{
+    return !unmapped || ipi_flush_others();
+}
+
 /* boot.S has taken its own away already; a loader's may have had more. */
 void mmu_drop_identity(void)
 {

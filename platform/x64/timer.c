@@ -29,8 +29,6 @@ static struct calibration calibration;
 static struct reference reference; /* read is NULL: there is nothing to refine with */
 
 static bool deadline_mode;
-static uint64_t armed_counter; /* when the one-shot alarm was armed */
-static uint32_t armed_ticks;   /* 0: it is not */
 
 uint64_t counter_read(void)
 {
@@ -107,6 +105,15 @@ static const char *measure_frequency(const struct machine *machine)
 
 /* ---- The timer ------------------------------------------------------------------------------------------- */
 
+void timer_init_cpu(void)
+{
+    lapic_write(LAPIC_TIMER_DIVIDE, DIVIDE_BY_1);
+    lapic_write(LAPIC_TIMER_INITIAL, 0);
+    lapic_write(LAPIC_LVT_TIMER, VECTOR_TIMER | (deadline_mode ? LAPIC_LVT_DEADLINE : 0));
+    /* A memory-mapped APIC must have seen the mode before the MSR is written [Intel SDM 3A §11.5.4.1]. */
+    arch_barrier_full();
+}
+
 bool timer_init(const struct machine *machine, struct timer_source *source)
 {
     if (!cpu_has(FEATURE_TSC))
@@ -126,10 +133,7 @@ bool timer_init(const struct machine *machine, struct timer_source *source)
     if (!deadline_mode && calibration.alarm_ratio == 0)
         log_error("timer", "the local APIC's timer stands still; nothing that waits for a time will wake");
 
-    lapic_write(LAPIC_TIMER_INITIAL, 0);
-    lapic_write(LAPIC_LVT_TIMER, VECTOR_TIMER | (deadline_mode ? LAPIC_LVT_DEADLINE : 0));
-    /* A memory-mapped APIC must have seen the mode before the MSR is written [Intel SDM 3A §11.5.4.1]. */
-    arch_barrier_full();
+    timer_init_cpu();
 
     source->counter_name = "TSC";
     source->alarm_name = deadline_mode ? "TSC-deadline" : "local APIC one-shot";
@@ -137,12 +141,15 @@ bool timer_init(const struct machine *machine, struct timer_source *source)
     return true;
 }
 
-/* An alarm that is still running and has run for longer than the last measurement took is a better one. */
-static void improve_alarm(uint64_t now)
+/* An alarm that is still running and has run for longer than the last measurement took is a better one. The boot CPU's
+ * stand for all: they run by one clock. */
+static void improve_alarm(const struct x64_cpu *own, uint64_t now)
 {
-    uint64_t ran = now - armed_counter;
+    uint64_t ran = now - own->armed_counter;
+    uint32_t armed_ticks = own->armed_ticks;
 
-    if (armed_ticks == 0 || ran < 2 * calibration.window || calibration.window > calibration.frequency_hz / 8)
+    if (own != &boot_x64 || armed_ticks == 0 || ran < 2 * calibration.window ||
+        calibration.window > calibration.frequency_hz / 8)
         return;
 
     uint32_t left = lapic_read(LAPIC_TIMER_CURRENT);
@@ -178,14 +185,15 @@ void timer_arm(uint64_t counter_deadline)
         return;
     }
 
+    struct x64_cpu *own = cpu_local()->arch;
     uint64_t now = counter_read();
-    improve_alarm(now);
+    improve_alarm(own, now);
     if (counter_deadline == UINT64_MAX)
-        armed_ticks = 0;
+        own->armed_ticks = 0;
     else
-        armed_ticks = counter_deadline > now ? alarm_ticks(counter_deadline - now) : 1;
-    armed_counter = counter_read();
-    lapic_write(LAPIC_TIMER_INITIAL, armed_ticks);
+        own->armed_ticks = counter_deadline > now ? alarm_ticks(counter_deadline - now) : 1;
+    own->armed_counter = counter_read();
+    lapic_write(LAPIC_TIMER_INITIAL, own->armed_ticks);
 }
 
 uint64_t timer_refine(void)

@@ -35,25 +35,14 @@ _Static_assert(sizeof(struct gate) == 16, "Intel SDM 3A figure 6-8");
 
 enum { GATE_INTERRUPT = 0x8e, EXCEPTION_STACK = 1 };
 
-struct task_state { /* [Intel SDM 3A figure 8-11] */
-    uint32_t reserved0;
-    uint64_t rsp[3];
-    uint64_t reserved1;
-    uint64_t ist[7];
-    uint64_t reserved2;
-    uint16_t reserved3, io_map;
-} __attribute__((packed));
-_Static_assert(sizeof(struct task_state) == 104, "Intel SDM 3A figure 8-11");
-
 struct table_pointer {
     uint16_t limit;
     uint64_t base;
 } __attribute__((packed));
 
 static struct gate gates[VECTORS] __attribute__((aligned(16)));
-static struct task_state task __attribute__((aligned(16)));
-static uint64_t segments[5];
 static struct cpu early_cpu;
+struct x64_cpu boot_x64;
 
 bool trap_clear_ac;
 
@@ -72,13 +61,13 @@ static void set_gate(unsigned vector, unsigned stack)
 }
 
 /* The selectors stay what boot.S has loaded. The task descriptor takes two slots [Intel SDM 3A figure 8-4]. */
-static void load_segments(void)
+static void load_segments(struct x64_cpu *own, uint64_t exception_stack_top)
 {
-    uint64_t base = (uintptr_t)&task, limit = sizeof task - 1;
-    struct table_pointer pointer = {.limit = sizeof segments - 1, .base = (uintptr_t)segments};
+    uint64_t base = (uintptr_t)&own->task, limit = sizeof own->task - 1, *segments = own->segments;
+    struct table_pointer pointer = {.limit = sizeof own->segments - 1, .base = (uintptr_t)segments};
 
-    task.ist[EXCEPTION_STACK - 1] = (uintptr_t)boot_exception_stack_top;
-    task.io_map = sizeof task;
+    own->task.ist[EXCEPTION_STACK - 1] = exception_stack_top;
+    own->task.io_map = sizeof own->task;
     segments[SELECTOR_CODE / 8] = DESCRIPTOR_CODE;
     segments[SELECTOR_DATA / 8] = DESCRIPTOR_DATA;
     segments[SELECTOR_TASK / 8] = limit | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 | (base >> 24 & 0xff) << 56;
@@ -87,20 +76,31 @@ static void load_segments(void)
     __asm__ volatile("ltr %w0" ::"r"(SELECTOR_TASK));
 }
 
-void trap_init(void)
+static void load_gates(void)
 {
     struct table_pointer pointer = {.limit = sizeof gates - 1, .base = (uintptr_t)gates};
 
-    load_segments();
+    __asm__ volatile("lidt %0" ::"m"(pointer));
+}
+
+void trap_init(void)
+{
+    load_segments(&boot_x64, (uintptr_t)boot_exception_stack_top);
     for (unsigned vector = 0; vector < VECTORS; vector++)
         set_gate(vector, 0);
     set_gate(EXCEPTION_NMI, EXCEPTION_STACK);
     set_gate(EXCEPTION_DOUBLE_FAULT, EXCEPTION_STACK);
     set_gate(EXCEPTION_MACHINE_CHECK, EXCEPTION_STACK);
-    __asm__ volatile("lidt %0" ::"m"(pointer));
+    load_gates();
     early_cpu.stack_guard = (uintptr_t)boot_stack_guard;
     early_cpu.stack_top = (uintptr_t)boot_stack_top;
     cpu_init(&early_cpu);
+}
+
+void trap_init_cpu(struct cpu *cpu)
+{
+    load_segments(cpu->arch, cpu->exception_stack_top);
+    load_gates();
 }
 
 /* ---- Exceptions as sentences ------------------------------------------------------------------------- */
@@ -175,6 +175,9 @@ static _Noreturn void exception(const struct trap_frame *frame)
     };
     const char *name = names[frame->vector];
 
+    if (frame->vector == EXCEPTION_NMI && ipi_stopping())
+        ipi_stop_here();
+
     if (frame->vector == EXCEPTION_PAGE_FAULT)
         page_fault(frame);
     if (frame->vector == EXCEPTION_DOUBLE_FAULT)
@@ -238,7 +241,7 @@ bool trap_unwind(uintptr_t *frame_pointer, uintptr_t *return_address)
 {
     const struct cpu *cpu = cpu_local();
     uintptr_t record = *frame_pointer;
-    bool exceptional = on_stack(record, (uintptr_t)boot_exception_stack, (uintptr_t)boot_exception_stack_top);
+    bool exceptional = on_stack(record, cpu->exception_stack, cpu->exception_stack_top);
 
     if (record % sizeof(uintptr_t) != 0 ||
         (!exceptional && !on_stack(record, cpu->stack_guard + PAGE_SIZE, cpu->stack_top)))

@@ -32,7 +32,20 @@ static struct {
 
 /* ---- What the driver calls: addresses are physical, and mapped where they are ---------------------- */
 
-static uint64_t counter;
+static uint64_t counter, interrupt_register;
+static struct gic_cpu own;
+static struct cpu cpus[2];
+static uint64_t written_router[2]; /* line, value */
+
+struct cpu *cpu_local(void)
+{
+    return &cpus[0];
+}
+
+struct cpu *cpu_at(unsigned index)
+{
+    return &cpus[index];
+}
 
 uint64_t counter_read(void)
 {
@@ -53,8 +66,8 @@ uint64_t fake_system_read(const char *name)
 
 void fake_system_write(const char *name, uint64_t value)
 {
-    (void)name;
-    (void)value;
+    if (strcmp(name, "S3_0_C12_C11_5") == 0)
+        interrupt_register = value;
 }
 
 volatile void *vm_map_device(uint64_t physical, uint64_t size)
@@ -72,7 +85,7 @@ bool probe_read32(const volatile void *address, uint32_t *value)
     return at < FRAMES || at < FRAMES + UINT64_C(1) * CPUS * FRAME;
 }
 
-static unsigned cpu_at(uint64_t address)
+static unsigned frame_at(uint64_t address)
 {
     uint64_t at = FRAMES;
     unsigned i = 0;
@@ -85,7 +98,7 @@ static unsigned cpu_at(uint64_t address)
 
 uint64_t register_read64(const volatile void *base, uint32_t offset)
 {
-    unsigned i = cpu_at((uintptr_t)base);
+    unsigned i = frame_at((uintptr_t)base);
 
     assert_int_equal(offset, 8);
     model.looked++;
@@ -108,6 +121,11 @@ void register_write32(volatile void *base, uint32_t offset, uint32_t value)
 
 void register_write64(volatile void *base, uint32_t offset, uint64_t value)
 {
+    if ((uintptr_t)base == DISTRIBUTOR && offset >= 0x6100) {
+        written_router[0] = (offset - 0x6000) / 8;
+        written_router[1] = value;
+        return;
+    }
     fail_msg("write of %p + 0x%x: 0x%llx", (void *)(uintptr_t)base, offset, (unsigned long long)value);
 }
 
@@ -131,7 +149,8 @@ static int set_up(void **state)
     counter = 0;
     memset(&model, 0, sizeof model);
     memset(&machine, 0, sizeof machine);
-    memset(&redistributor, 0, sizeof redistributor);
+    memset(&own, 0, sizeof own);
+    cpus[0].controller = &own;
     machine.gic = (struct machine_gic){.version = 3, .distributor = DISTRIBUTOR, .redistributor_count = 1};
     machine.gic.redistributors[0] = (struct machine_region){FRAMES, CPUS * FRAME};
     model.last[CPUS - 1] = true;
@@ -142,7 +161,7 @@ static int set_up(void **state)
 static void expect_found(uint64_t physical)
 {
     assert_true(gicv3.init(&machine));
-    assert_int_equal(redistributor.physical, physical);
+    assert_int_equal(own.redistributor.physical, physical);
     assert_int_equal(host_log_count(LOG_ERROR) + host_log_count(LOG_WARN), 0);
 }
 
@@ -186,7 +205,7 @@ static void test_absurd_stride(void **state)
         model.self = 1;
         machine.gic.redistributor_stride = strides[i];
         assert_true(gicv3.init(&machine));
-        assert_int_equal(redistributor.physical, FRAMES + FRAME);
+        assert_int_equal(own.redistributor.physical, FRAMES + FRAME);
         assert_true(host_log_has("cannot be; the hardware's own is used"));
     }
     set_up(state);
@@ -276,6 +295,21 @@ static void test_does_not_answer_in_time(void **state)
     expect_refused("the distributor at 0x0 cannot be mapped");
 }
 
+/* ---- Other CPUs -------------------------------------------------------------------------------------- */
+
+/* Affinity 4.3.2.0x25, as the one register that interrupts wants it [IHI 0069 §12.2.19], and as routers do. */
+static void test_other_cpus(void **state)
+{
+    (void)state;
+    cpus[1].hardware_id = UINT64_C(0x0400030225);
+    gicv3.interrupt(&cpus[1]);
+    assert_int_equal(interrupt_register, UINT64_C(4) << 48 | UINT64_C(2) << 44 | UINT64_C(3) << 32 | 2 << 16 | 1 << 5);
+    assert_true(gicv3.init(&machine));
+    assert_int_equal(gicv3.target(40, 1), STATUS_OK);
+    assert_int_equal(written_router[0], 40);
+    assert_int_equal(written_router[1], UINT64_C(0x0400030225));
+}
+
 /* ---- MSI frames ------------------------------------------------------------------------------------- */
 
 static uint64_t taken_lines;
@@ -319,6 +353,9 @@ static void test_frames(void **state)
         taken_lines |= UINT64_C(1) << (line - 80);
     }
     assert_int_equal(v2m_allocate(0, true, is_taken, &message), MACHINE_NO_LINE);
+    v2m_message(81, &message);
+    assert_int_equal(message.address, MSI_FRAME + 0x40);
+    assert_int_equal(message.data, 81);
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
@@ -328,6 +365,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         TEST(test_each_place),      TEST(test_steps),   TEST(test_absurd_stride),           TEST(test_regions),
         TEST(test_several_regions), TEST(test_per_cpu), TEST(test_does_not_answer_in_time), TEST(test_frames),
+        TEST(test_other_cpus),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,8 +16,9 @@
 #include <platform/clock.h>
 
 #define MODEL_BASE   UINT64_C(0x8080000)
-#define MODEL_TARGET UINT64_C(3) /* processor number */
+#define MODEL_TARGET UINT64_C(3) /* processor number of the boot CPU; the others' follow */
 
+enum { MODEL_CPUS = 3 };
 enum { MODEL_EVENTS = 512, MODEL_DEVICES = 128, MODEL_ALLOCATIONS = 256, MODEL_PAGE = 4096 };
 
 static struct {
@@ -28,17 +29,17 @@ static struct {
     bool absent, restless, still, stalls, lpis_already, lpis_never;
     int allocations_left; /* -1: no end */
 
-    uint64_t cbaser, cwriter, creadr, devices, collections, propbaser, pendbaser;
-    uint32_t its_control, redistributor_control;
-    unsigned touched, commands, syncs, invalidations;
-    bool collection_mapped;
+    uint64_t cbaser, cwriter, creadr, devices, collections, propbaser[MODEL_CPUS], pendbaser[MODEL_CPUS];
+    uint32_t its_control, redistributor_control[MODEL_CPUS];
+    unsigned touched, commands, syncs[MODEL_CPUS], invalidations;
+    bool collection_mapped[MODEL_CPUS];
     struct {
         uint32_t id, bits;
         uint64_t table;
     } device[MODEL_DEVICES];
     unsigned device_count;
     struct {
-        uint32_t device, event, number;
+        uint32_t device, event, number, collection;
     } event[MODEL_EVENTS];
     unsigned event_count;
     struct {
@@ -49,12 +50,24 @@ static struct {
 } model;
 
 static struct machine machine;
-static uint8_t its_registers[1], redistributor_registers[1], distributor_registers[1];
+static uint8_t its_registers[1], redistributor_registers[MODEL_CPUS], distributor_registers[1];
 
 /* ---- What the driver calls -------------------------------------------------------------------------- */
 
-struct redistributor redistributor;
+static struct gic_cpu gic_cpus[MODEL_CPUS];
+static struct cpu cpus[MODEL_CPUS];
 static uint64_t counter;
+
+struct cpu *cpu_local(void)
+{
+    return &cpus[0];
+}
+
+struct cpu *cpu_at(unsigned index)
+{
+    assert_in_range(index, 0, MODEL_CPUS - 1);
+    return &cpus[index];
+}
 
 uint64_t counter_read(void)
 {
@@ -179,6 +192,16 @@ static unsigned find_event(uint32_t device, uint32_t event)
     return i;
 }
 
+/* Which CPU a command names; it must be one that takes LPIs. */
+static unsigned named(uint64_t word)
+{
+    unsigned cpu = (unsigned)((word >> 16 & 0xffff) - MODEL_TARGET);
+
+    assert_in_range(cpu, 0, MODEL_CPUS - 1);
+    assert_int_equal(model.redistributor_control[cpu] & 1, 1);
+    return cpu;
+}
+
 static void take(const uint64_t *command)
 {
     uint32_t id = (uint32_t)(command[0] >> 32), event = (uint32_t)command[1], number = (uint32_t)(command[1] >> 32);
@@ -187,21 +210,27 @@ static void take(const uint64_t *command)
     model.commands++;
     switch (command[0] & 0xff) {
     case 0x05:
-        assert_int_equal(command[2], MODEL_TARGET << 16);
-        model.syncs++;
+        model.syncs[named(command[2])]++;
+        break;
+    case 0x01:
+        assert_true(found < model.event_count);
+        assert_true(model.collection_mapped[command[2]]);
+        model.event[found].collection = (uint32_t)command[2];
         break;
     case 0x08:
         map_device(id, command);
         break;
     case 0x09:
-        assert_int_equal(command[2], UINT64_C(1) << 63 | MODEL_TARGET << 16);
-        model.collection_mapped = true;
+        assert_int_equal(command[2] >> 63, 1);
+        assert_int_equal(command[2] & 0xffff, named(command[2])); /* a collection has its CPU's index */
+        model.collection_mapped[named(command[2])] = true;
         break;
     case 0x0a:
-        assert_true(model.collection_mapped);
+        assert_true(model.collection_mapped[command[2]]);
         assert_true(device < model.device_count);
         assert_true(event < 1U << model.device[device].bits);
-        assert_in_range(number, 8192, (2U << (model.propbaser & 0x1f)) - 1);
+        assert_in_range(number, 8192, (2U << (model.propbaser[0] & 0x1f)) - 1);
+        model.event[model.event_count].collection = (uint32_t)command[2];
         assert_int_equal(found, model.event_count);
         model.event[model.event_count].device = id;
         model.event[model.event_count].event = event;
@@ -212,7 +241,7 @@ static void take(const uint64_t *command)
         model.invalidations++;
         break;
     case 0x0d:
-        assert_true(model.collection_mapped);
+        assert_true(model.collection_mapped[command[2]]);
         break;
     case 0x0f:
         assert_true(found < model.event_count);
@@ -241,13 +270,22 @@ static void run_queue(void)
     }
 }
 
+static unsigned redistributor_at(const volatile void *base)
+{
+    uintptr_t index = (uintptr_t)base - (uintptr_t)redistributor_registers;
+
+    return index < MODEL_CPUS ? (unsigned)index : MODEL_CPUS;
+}
+
 uint32_t register_read32(const volatile void *base, uint32_t offset)
 {
+    unsigned cpu = redistributor_at(base);
+
     if (base == distributor_registers && offset == 0x04)
         return 1 << 17 | 7;
     model.touched++;
-    if (base == redistributor_registers && offset == 0)
-        return model.redistributor_control;
+    if (cpu < MODEL_CPUS && offset == 0)
+        return model.redistributor_control[cpu];
     assert_ptr_equal(base, its_registers);
     assert_int_equal(offset, 0);
     return model.its_control | (model.restless || (model.its_control & 1) != 0 ? 0 : 1U << 31);
@@ -255,15 +293,20 @@ uint32_t register_read32(const volatile void *base, uint32_t offset)
 
 void register_write32(volatile void *base, uint32_t offset, uint32_t value)
 {
+    unsigned cpu = redistributor_at(base);
+
     model.touched++;
     assert_int_equal(offset, 0);
-    if (base == redistributor_registers) {
-        assert_int_equal(model.propbaser & 0x1f, 13);
-        assert_true(is_ours(model.propbaser & UINT64_C(0xffffffffff000), 8192));
-        assert_int_equal(model.pendbaser >> 12 & 15, 0);
-        assert_true(is_ours(model.pendbaser & UINT64_C(0xfffffffff0000), 2048));
+    if (cpu < MODEL_CPUS) {
+        assert_int_equal(model.propbaser[cpu] & 0x1f, 13);
+        assert_int_equal(model.propbaser[cpu], model.propbaser[0]); /* one table of properties for all */
+        assert_true(is_ours(model.propbaser[cpu] & UINT64_C(0xffffffffff000), 8192));
+        assert_int_equal(model.pendbaser[cpu] >> 12 & 15, 0);
+        assert_true(is_ours(model.pendbaser[cpu] & UINT64_C(0xfffffffff0000), 2048));
+        for (unsigned other = 0; other < MODEL_CPUS; other++)
+            assert_true(other == cpu || model.pendbaser[other] != model.pendbaser[cpu]);
         if (!model.lpis_never)
-            model.redistributor_control = value;
+            model.redistributor_control[cpu] = value;
     } else {
         assert_ptr_equal(base, its_registers);
         model.its_control = value;
@@ -272,9 +315,11 @@ void register_write32(volatile void *base, uint32_t offset, uint32_t value)
 
 uint64_t register_read64(const volatile void *base, uint32_t offset)
 {
+    unsigned cpu = redistributor_at(base);
+
     model.touched++;
-    if (base == redistributor_registers)
-        return offset == 0x70 ? model.propbaser : model.pendbaser;
+    if (cpu < MODEL_CPUS)
+        return offset == 0x70 ? model.propbaser[cpu] : model.pendbaser[cpu];
     assert_ptr_equal(base, its_registers);
     switch (offset) {
     case 0x08:
@@ -308,12 +353,14 @@ static uint64_t keep_base(uint64_t old, uint64_t value)
 
 void register_write64(volatile void *base, uint32_t offset, uint64_t value)
 {
+    unsigned cpu = redistributor_at(base);
+
     model.touched++;
-    if (!model.shareable && (base == redistributor_registers || offset == 0x80))
+    if (!model.shareable && (cpu < MODEL_CPUS || offset == 0x80))
         value &= ~UINT64_C(0xc00);
-    if (base == redistributor_registers) {
-        assert_int_equal(model.redistributor_control & 1, 0);
-        *(offset == 0x70 ? &model.propbaser : &model.pendbaser) = value;
+    if (cpu < MODEL_CPUS) {
+        assert_int_equal(model.redistributor_control[cpu] & 1, 0);
+        *(offset == 0x70 ? &model.propbaser[cpu] : &model.pendbaser[cpu]) = value;
         return;
     }
     assert_ptr_equal(base, its_registers);
@@ -366,11 +413,16 @@ static int set_up(void **state)
     model.collections = UINT64_C(4) << 56 | UINT64_C(7) << 48;
 
     memset(&machine, 0, sizeof machine);
+    memset(gic_cpus, 0, sizeof gic_cpus);
     machine.its_count = 1;
     machine.its[0] = (struct machine_its){.id = 77, .base = MODEL_BASE};
     gic_distributor = distributor_registers;
-    redistributor = (struct redistributor){
-        .registers = redistributor_registers, .physical = 0x80a0000, .type = 1 | MODEL_TARGET << 8};
+    for (unsigned i = 0; i < MODEL_CPUS; i++) {
+        gic_cpus[i].redistributor = (struct redistributor){.registers = &redistributor_registers[i],
+                                                           .physical = 0x80a0000 + 0x20000 * i,
+                                                           .type = 1 | (MODEL_TARGET + i) << 8};
+        cpus[i].controller = &gic_cpus[i];
+    }
     started = failed = false;
     itt_left = 0;
     its_init(&machine);
@@ -596,7 +648,7 @@ static void test_lpis_not_ours(void **state)
     struct message message;
 
     (void)state;
-    model.redistributor_control = 1;
+    model.redistributor_control[0] = 1;
     assert_int_equal(route(1, 0, 1, 8192, &message), STATUS_UNSUPPORTED);
     assert_true(host_log_has("LPIs are on already, with tables that are not ours"));
     assert_false(its_present());
@@ -630,6 +682,68 @@ static void test_no_memory_at_each_step(void **state)
     assert_in_range(steps, 6, 9);
 }
 
+/* A CPU's LPIs are switched on when the first is moved there; the CPU that had it confirms. */
+static void test_moves(void **state)
+{
+    struct message message, moved;
+
+    (void)state;
+    assert_int_equal(route(1, 0, 2, 8192, &message), STATUS_OK);
+    assert_int_equal(route(1, 1, 2, 8193, &message), STATUS_OK);
+    assert_int_equal(model.redistributor_control[2], 0);
+    unsigned syncs = model.syncs[0];
+    assert_int_equal(its_move(8193, 2, &moved), STATUS_OK);
+    assert_int_equal(moved.address, message.address);
+    assert_int_equal(moved.data, message.data);
+    assert_int_equal(model.event[1].collection, 2);
+    assert_int_equal(model.event[0].collection, 0);
+    assert_int_equal(model.redistributor_control[2] & 1, 1);
+    assert_int_equal(model.redistributor_control[1], 0);
+    assert_int_equal(model.syncs[0], syncs + 1);
+
+    /* From then on it is that CPU that confirms what is done to it. */
+    syncs = model.syncs[2];
+    its_enable(8193, true);
+    assert_int_equal(model.syncs[2], syncs + 1);
+    assert_int_equal(its_move(8193, 1, &moved), STATUS_OK);
+    assert_int_equal(model.syncs[2], syncs + 2);
+    assert_int_equal(model.event[1].collection, 1);
+    unsigned commands = model.commands;
+    assert_int_equal(its_move(8193, 1, &moved), STATUS_OK); /* there already */
+    assert_int_equal(model.commands, commands);
+    assert_int_equal(its_move(8193, 0, &moved), STATUS_OK);
+    its_release(8193);
+    assert_int_equal(model.event_count, 1);
+    assert_int_equal(host_log_count(LOG_WARN) + host_log_count(LOG_ERROR), 0);
+}
+
+static void test_cannot_move(void **state)
+{
+    struct message message;
+
+    (void)state;
+    assert_int_equal(route(1, 0, 1, 8192, &message), STATUS_OK);
+    gic_cpus[1].redistributor.type &= ~UINT64_C(1); /* knows no LPIs */
+    assert_int_equal(its_move(8192, 1, &message), STATUS_UNSUPPORTED);
+    model.allocations_left = 0;
+    assert_int_equal(its_move(8192, 2, &message), STATUS_UNSUPPORTED);
+    assert_true(host_log_has("no memory for a table of pending LPIs"));
+    model.allocations_left = -1;
+    model.lpis_never = true;
+    assert_int_equal(its_move(8192, 2, &message), STATUS_UNSUPPORTED);
+    assert_int_equal(its_move(8192, 2, &message), STATUS_UNSUPPORTED);
+    assert_int_equal(model.event[0].collection, 0);
+    units->collection_room = 2;
+    model.lpis_never = false;
+    assert_int_equal(its_move(8192, 2, &message), STATUS_UNSUPPORTED);
+    units->collection_room = 3;
+    assert_int_equal(its_move(8192, 0, &message), STATUS_OK);
+    model.still = true;
+    gic_cpus[1].redistributor.type |= 1;
+    assert_int_equal(its_move(8192, 1, &message), STATUS_TIMED_OUT);
+    assert_int_equal(its_move(8192, 0, &message), STATUS_DEVICE_FAULT);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -651,6 +765,8 @@ int main(void)
         TEST(test_lpis_not_ours),
         TEST(test_lpis_stay_off),
         TEST(test_no_memory_at_each_step),
+        TEST(test_moves),
+        TEST(test_cannot_move),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,6 +69,84 @@ static void messages(void **state)
     interrupt_close(&first); /* all-zero */
 }
 
+static uint64_t entry_address(const struct device *device, unsigned vector)
+{
+    uint64_t address;
+
+    memcpy(&address, world_register(device->function->bars[4].cpu_address + WORLD_TABLE + 16 * vector), sizeof address);
+    return address;
+}
+
+/* The vector is masked while it changes, the driver looks once more, and the boot CPU is woken. */
+static void directed(void **state)
+{
+    int index;
+
+    (void)state;
+    index = add_function(WORLD_MSIX);
+    world.cpus = 4;
+    world.cpus_reached = 3;
+    world_discover(world_drivers, 3);
+    struct device *device = world_claimed("virtio-blk0");
+    assert_int_equal(device_cpu_count(device), 4);
+    struct interrupt interrupt = open_one(device, 1, INTERRUPT_MESSAGE);
+    assert_int_equal(take(device), 0);
+    world_trace_clear();
+    unsigned wakes = world.wakes;
+    assert_int_equal(interrupt_set_cpu(&interrupt, 2), STATUS_OK);
+    world_expect_order("vector:masked", "direct:2", "vector:open", NULL);
+    assert_int_equal(entry_address(device, 1), 0xfee02000);
+    assert_int_equal(take(device), 1 << 1);
+    assert_int_equal(world.wakes, wakes + 1);
+    assert_true(world_message(index, 1));
+    assert_int_equal(take(device), 1 << 1);
+
+    assert_int_equal(interrupt_set_cpu(&interrupt, 3), STATUS_UNSUPPORTED); /* it stays where it was */
+    assert_int_equal(interrupt_set_cpu(&interrupt, 4), STATUS_OUT_OF_RANGE);
+    assert_int_equal(interrupt_set_cpu(&interrupt, UINT32_MAX), STATUS_OUT_OF_RANGE);
+    assert_int_equal(entry_address(device, 1), 0xfee02000);
+    take(device);
+    assert_true(world_message(index, 1)); /* and is open */
+    assert_int_equal(take(device), 1 << 1);
+    assert_int_equal(interrupt_set_cpu(&interrupt, 0), STATUS_OK);
+    assert_int_equal(entry_address(device, 1), 0xfee00000);
+    device_revoke(device, "a test");
+    assert_int_equal(interrupt_set_cpu(&interrupt, 1), STATUS_REVOKED);
+}
+
+/* The table does not keep the new address: messages are given up and the driver is served by a timer. */
+static void directed_in_vain(void **state)
+{
+    (void)state;
+    add_function(WORLD_MSIX);
+    world.cpus = world.cpus_reached = 2;
+    world_discover(world_drivers, 3);
+    struct device *device = world_claimed("virtio-blk0");
+    struct interrupt interrupt = open_one(device, 0, INTERRUPT_MESSAGE);
+    world.stuck_register = device->function->bars[4].cpu_address + WORLD_TABLE;
+    world.stuck_value = 0x1234;
+    assert_int_equal(interrupt_set_cpu(&interrupt, 1), STATUS_DEVICE_FAULT);
+    assert_int_equal(device->interrupts[0].delivery, INTERRUPT_POLLED);
+    world.stuck_register = 0;
+    take(device);
+    world_advance(3 * NANOSECONDS_PER_MILLISECOND);
+    assert_int_equal(take(device), 1);
+    assert_int_equal(interrupt_set_cpu(&interrupt, 1), STATUS_UNSUPPORTED);
+}
+
+static void lines_stay(void **state)
+{
+    (void)state;
+    world.cpus = world.cpus_reached = 2;
+    add_function(0);
+    world_discover(world_drivers, 3);
+    struct device *device = world_claimed("virtio-blk0");
+    assert_int_equal(device_cpu_count(device), 1);
+    struct interrupt interrupt = open_one(device, 0, INTERRUPT_LINE);
+    assert_int_equal(interrupt_set_cpu(&interrupt, 1), STATUS_UNSUPPORTED);
+    assert_int_equal(interrupt_set_cpu(&interrupt, 0), STATUS_UNSUPPORTED);
+}
+
 /* Handles that lie: an index beyond all interrupts, a delivery that is not so, one that is not open. */
 static void forged_handles(void **state)
 {
@@ -397,10 +475,22 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
-        TEST(messages),    TEST(forged_handles),       TEST(no_messages), TEST(messages_get_lost),
-        TEST(shared_wire), TEST(idle_acknowledge),     TEST(no_switch),   TEST(stuck_switch),
-        TEST(slot_wire),   TEST(acknowledge_is_whole), TEST(polled),      TEST(no_route_for_the_function),
+        TEST(messages),
+        TEST(forged_handles),
+        TEST(no_messages),
+        TEST(messages_get_lost),
+        TEST(shared_wire),
+        TEST(idle_acknowledge),
+        TEST(no_switch),
+        TEST(stuck_switch),
+        TEST(slot_wire),
+        TEST(acknowledge_is_whole),
+        TEST(polled),
+        TEST(no_route_for_the_function),
         TEST(waits),
+        TEST(directed),
+        TEST(directed_in_vain),
+        TEST(lines_stay),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

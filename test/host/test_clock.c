@@ -33,17 +33,40 @@ uint64_t timer_refine(void)
     return refined_hz;
 }
 
-static struct cpu this_cpu;
+static struct cpu this_cpu, other_cpu;
+static struct cpu *runs = &this_cpu;
 
 struct cpu *cpu_local(void)
 {
-    return &this_cpu;
+    return runs;
 }
+
+unsigned cpu_count(void)
+{
+    return 2;
+}
+
+struct cpu *cpu_at(unsigned index)
+{
+    return index == 0 ? &this_cpu : &other_cpu;
+}
+
+static unsigned slept;
 
 /* Asleep the counter goes on. */
 void cpu_sleep(void)
 {
+    assert_true(runs->sleeping);
+    slept++;
     counter += 5000;
+}
+
+static void (*while_waiting)(void);
+
+void ipi_relax(void)
+{
+    assert_non_null(while_waiting); /* else it waits for ever */
+    while_waiting();
 }
 
 uintptr_t cpu_interrupts_disable(void)
@@ -72,8 +95,9 @@ static void start(uint64_t frequency_hz, uint64_t entry_counter)
     with.frequency_hz = frequency_hz;
     memset(scales, 0, sizeof scales);
     current = NULL;
-    latest_ns = alarms = early_alarms = 0;
-    queue = NULL;
+    latest_ns = 0;
+    this_cpu = other_cpu = (struct cpu){0};
+    runs = &this_cpu;
     refinements = 0;
     memset(&refinement, 0, sizeof refinement);
     refined_hz = 0;
@@ -321,6 +345,110 @@ static void test_equal_deadlines_fire_in_order(void **state)
         assert_ptr_equal(fired[i], &timers[i]);
 }
 
+/* ---- Several CPUs ----------------------------------------------------------------------------------- */
+
+static void test_timers_are_their_cpus(void **state)
+{
+    (void)state;
+    start_queue();
+    timer_start(&timers[0], 5000);
+    assert_int_equal(armed, 5000);
+    runs = &other_cpu;
+    timer_start(&timers[1], 1000);
+    assert_int_equal(armed, 1000); /* that CPU's alarm */
+    runs = &this_cpu;
+    counter = 6000;
+    clock_alarm(); /* here: only the one that was started here */
+    assert_int_equal(fired_count, 1);
+    assert_ptr_equal(fired[0], &timers[0]);
+    runs = &other_cpu;
+    clock_alarm();
+    assert_int_equal(fired_count, 2);
+    assert_ptr_equal(fired[1], &timers[1]);
+    assert_int_equal(this_cpu.timers.alarms, 1);
+    assert_int_equal(other_cpu.timers.alarms, 1);
+
+    /* Started anew elsewhere, it moves there. */
+    timer_start(&timers[2], 7000);
+    runs = &this_cpu;
+    timer_start(&timers[2], 8000);
+    assert_null(other_cpu.timers.first);
+    assert_ptr_equal(this_cpu.timers.first, &timers[2]);
+    timer_cancel(&timers[2]);
+}
+
+static void test_cancelled_by_another(void **state)
+{
+    (void)state;
+    start_queue();
+    runs = &other_cpu;
+    timer_start(&timers[0], 1000);
+    runs = &this_cpu;
+    armed = 77;
+    timer_cancel(&timers[0]);
+    assert_int_equal(armed, 77); /* the alarm of this CPU is not that timer's */
+    assert_false(timers[0].armed);
+    counter = 2000;
+    runs = &other_cpu;
+    clock_alarm(); /* its alarm comes all the same, early */
+    assert_int_equal(fired_count, 0);
+    assert_int_equal(other_cpu.timers.early_alarms, 1);
+    assert_int_equal(armed, UINT64_MAX);
+    runs = &this_cpu;
+}
+
+static unsigned waits;
+
+/* It ends on the other CPU, having started itself again. */
+static void other_fires(void)
+{
+    if (++waits < 3)
+        return;
+    runs = &other_cpu;
+    timer_start(&timers[0], 9000);
+    runs = &this_cpu;
+    other_cpu.timers.firing = NULL;
+    while_waiting = NULL;
+}
+
+static void test_cancelled_while_it_fires_elsewhere(void **state)
+{
+    (void)state;
+    start_queue();
+    runs = &other_cpu;
+    timer_start(&timers[0], 1000);
+    unlink_timer(&other_cpu.timers, &timers[0]);
+    other_cpu.timers.firing = &timers[0];
+    runs = &this_cpu;
+    waits = 0;
+    while_waiting = other_fires;
+    timer_cancel(&timers[0]);
+    assert_int_equal(waits, 3);
+    assert_false(timers[0].armed);
+    assert_null(other_cpu.timers.first);
+
+    /* On its own CPU, from within itself, there is nothing to wait for. */
+    this_cpu.timers.firing = &timers[1];
+    timers[1].cpu = &this_cpu;
+    timer_cancel(&timers[1]);
+    this_cpu.timers.firing = NULL;
+}
+
+/* Woken before it sleeps, it does not: what it is woken for was written before. */
+static void test_no_sleep_when_woken(void **state)
+{
+    (void)state;
+    start_queue();
+    slept = 0;
+    this_cpu.woken = true;
+    clock_sleep();
+    assert_int_equal(slept, 0);
+    assert_false(this_cpu.woken || this_cpu.sleeping);
+    clock_sleep();
+    assert_int_equal(slept, 1);
+    assert_false(this_cpu.sleeping);
+}
+
 static void test_early_alarm_is_armed_again(void **state)
 {
     (void)state;
@@ -331,7 +459,7 @@ static void test_early_alarm_is_armed_again(void **state)
     clock_alarm();
     assert_int_equal(fired_count, 0);
     assert_int_equal(armed, 1000);
-    assert_int_equal(early_alarms, 1);
+    assert_int_equal(this_cpu.timers.early_alarms, 1);
     ring();
     assert_int_equal(fired_count, 1);
 }
@@ -474,6 +602,10 @@ int main(void)
         cmocka_unit_test_teardown(test_alarm_is_left_alone_when_nothing_changes, all_ended),
         cmocka_unit_test_teardown(test_equal_deadlines_fire_in_order, all_ended),
         cmocka_unit_test_teardown(test_early_alarm_is_armed_again, all_ended),
+        cmocka_unit_test_teardown(test_timers_are_their_cpus, all_ended),
+        cmocka_unit_test_teardown(test_cancelled_by_another, all_ended),
+        cmocka_unit_test_teardown(test_cancelled_while_it_fires_elsewhere, all_ended),
+        cmocka_unit_test_teardown(test_no_sleep_when_woken, all_ended),
         cmocka_unit_test_teardown(test_past_deadline_is_armed_at_once, all_ended),
         cmocka_unit_test_teardown(test_cancelled_while_due, all_ended),
         cmocka_unit_test_teardown(test_endless_restart_is_bounded, all_ended),

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "host_log.h"
 #include "random.h"
+#include <platform/cpu.h>
 
 #define malloc        vmos_malloc
 #define calloc        vmos_calloc

@@ -60,6 +60,26 @@ enum status controller_route_message(const struct message_source *from, uint32_t
     return STATUS_OK;
 }
 
+static unsigned cpus = 1;
+static struct cpu other; /* CPU 1 */
+
+unsigned cpu_count(void)
+{
+    return cpus;
+}
+
+struct cpu *cpu_at(unsigned index)
+{
+    return index == 0 ? &cpu : &other;
+}
+
+enum status controller_direct(uint32_t route, unsigned to, struct message *message)
+{
+    assert_true(inputs[route].routed);
+    *message = (struct message){.address = 0xfee00000 + 0x1000 * to, .data = route};
+    return to == 3 ? STATUS_UNSUPPORTED : STATUS_OK;
+}
+
 void controller_release(uint32_t route)
 {
     assert_true(inputs[route].routed);
@@ -89,9 +109,18 @@ uint64_t clock_now(void)
     return now_ns;
 }
 
+static struct cpu *runs = &cpu;
+static void (*while_waiting)(void);
+
 struct cpu *cpu_local(void)
 {
-    return &cpu;
+    return runs;
+}
+
+void ipi_relax(void)
+{
+    assert_non_null(while_waiting); /* else it waits for ever */
+    while_waiting();
 }
 
 uintptr_t cpu_interrupts_disable(void)
@@ -514,11 +543,115 @@ static void test_report(void **state)
                                 "spurious interrupts: 0\n");
 }
 
+/* ---- Several CPUs --------------------------------------------------------------------------------------- */
+
+static void test_directed(void **state)
+{
+    struct message_source source = {.requester = 8, .vector_count = 1};
+    struct machine_line line = {.line = 5};
+    struct message message;
+    uint32_t route, wired;
+
+    (void)state;
+    messages = true;
+    cpus = 4;
+    assert_int_equal(interrupt_attach_message(&source, "a", handle, (void *)0, &route, &message), STATUS_OK);
+    assert_int_equal(interrupt_attach_line(&line, "b", handle, (void *)1, &wired), STATUS_OK);
+    assert_int_equal(interrupt_direct(route, 2, &message), STATUS_OK);
+    assert_int_equal(message.address, 0xfee02000);
+    assert_int_equal(routes[route].cpu, 2);
+    assert_int_equal(interrupt_direct(route, 3, &message), STATUS_UNSUPPORTED);
+    assert_int_equal(routes[route].cpu, 2);
+    assert_int_equal(interrupt_direct(route, 4, &message), STATUS_OUT_OF_RANGE);
+    assert_int_equal(interrupt_direct(wired, 1, &message), STATUS_UNSUPPORTED);
+    assert_int_equal(interrupt_direct(INTERRUPT_MAX_ROUTES, 1, &message), STATUS_UNSUPPORTED);
+    interrupt_detach(route);
+    assert_int_equal(interrupt_direct(route, 1, &message), STATUS_UNSUPPORTED);
+    interrupt_detach(wired);
+    cpus = 1;
+}
+
+static uint32_t waited_for;
+static unsigned waits;
+
+/* CPU 1 runs the handler meanwhile. What comes now is not handled any more, and the place is not free yet. */
+static void other_ends(void)
+{
+    struct cpu *before = runs;
+
+    assert_int_equal(disabled, 0); /* the lock is free: the handler may mask and unmask */
+    assert_int_equal(routes[waited_for].kind, ROUTE_MESSAGE);
+    unsigned had = taken[3];
+    runs = &other;
+    uint32_t running = other.dispatching;
+    interrupt_dispatch(waited_for);
+    other.dispatching = running;
+    runs = before;
+    assert_int_equal(taken[3], had);
+    if (++waits == 3)
+        other.dispatching = 0;
+}
+
+static void test_detach_waits_for_the_handler(void **state)
+{
+    struct message_source source = {.requester = 8, .vector_count = 1};
+    struct message message;
+    uint32_t route;
+
+    (void)state;
+    messages = true;
+    cpus = 2;
+    other = (struct cpu){.index = 1};
+    assert_int_equal(interrupt_attach_message(&source, "a", handle, (void *)3, &route, &message), STATUS_OK);
+    interrupt_unmask(route);
+    waited_for = route;
+    waits = 0;
+    while_waiting = other_ends;
+    other.dispatching = route + 1;
+    interrupt_detach(route);
+    assert_int_equal(waits, 3);
+    assert_int_equal(routes[route].kind, ROUTE_FREE);
+    while_waiting = NULL;
+
+    /* Another route's handler, or this CPU's own, which is what detaches, is not waited for. */
+    assert_int_equal(interrupt_attach_message(&source, "a", handle, (void *)3, &route, &message), STATUS_OK);
+    other.dispatching = route + 2;
+    cpu.dispatching = route + 1;
+    interrupt_detach(route);
+    cpu.dispatching = 0;
+    cpus = 1;
+}
+
+/* A private line is every CPU's timer: however often those come together, none is stuck. */
+static void test_pace_is_the_boot_cpus(void **state)
+{
+    struct machine_line line = {.line = 27, .trigger = TRIGGER_LEVEL};
+    uint32_t route;
+
+    (void)state;
+    assert_int_equal(interrupt_attach_line(&line, "timer", handle, (void *)0, &route), STATUS_OK);
+    interrupt_unmask(route);
+    other = (struct cpu){.index = 1};
+    runs = &other;
+    cpu.interrupt_depth = 1; /* handle() looks there */
+    for (unsigned i = 0; i < 2 * STORM_SCORE; i++)
+        interrupt_dispatch(route);
+    cpu.interrupt_depth = 0;
+    runs = &cpu;
+    assert_int_equal(host_log_count(LOG_ERROR), 0);
+    assert_true(inputs[route].open);
+    assert_int_equal(other.interrupts, 2 * STORM_SCORE);
+    interrupt_detach(route);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, fresh, balanced)
 
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        CASE(test_directed),
+        CASE(test_detach_waits_for_the_handler),
+        CASE(test_pace_is_the_boot_cpus),
         CASE(test_life_of_a_line),
         CASE(test_lines_that_do_not_exist),
         CASE(test_routes_that_do_not_exist),

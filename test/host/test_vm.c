@@ -654,6 +654,53 @@ static void pages_are_zeroed_and_translate_both_ways(void **state)
     expect_assert_failure(virtual_to_physical(NULL));
 }
 
+/* Each above a page that is not mapped; its pages go back when all CPUs have forgotten them, and not before. */
+static void stacks_come_and_go(void **state)
+{
+    struct frame_counts before, between, after;
+    uintptr_t guard, other_guard, tops[STACKS];
+
+    (void)state;
+    start(GIB);
+    add_image(GIB - 16 * MIB, GIB + image_size() + 80 * MIB);
+    vm_take_memory(machine);
+    memset(stacks_used, 0, sizeof stacks_used);
+    tops[0] = vm_stack_create(&guard); /* the tables stay */
+    vm_stack_destroy(tops[0]);
+    frames_count(&before);
+    uintptr_t top = vm_stack_create(&guard), other = vm_stack_create(&other_guard);
+    assert_int_equal(top - guard, 5 * PAGE_SIZE);
+    assert_true(other_guard >= top || guard >= other);
+    for (uintptr_t at = guard + PAGE_SIZE; at < top; at += PAGE_SIZE) {
+        unsigned access;
+        assert_true(vm_lookup((void *)at, &access));
+        assert_int_equal(access, MMU_WRITE);
+        assert_int_equal(virtual_to_physical((void *)(at + 40)) % PAGE_SIZE, 40);
+    }
+    assert_false(vm_lookup((void *)guard, NULL));
+    assert_false(vm_lookup((void *)top, NULL));
+    expect_assert_failure(virtual_to_physical((void *)guard));
+    frames_count(&between);
+    assert_int_equal(before.free - between.free, 8);
+
+    fake_synchronised = 0;
+    vm_stack_destroy(top);
+    assert_int_equal(fake_synchronised, 1);
+    assert_false(vm_lookup((void *)(top - 8), NULL));
+    assert_int_equal(vm_stack_create(&guard), top);
+    fake_deaf = true; /* a CPU does not answer: neither the address nor the pages are used again */
+    vm_stack_destroy(top);
+    fake_deaf = false;
+    frames_count(&after);
+    assert_int_equal(after.free, between.free);
+    assert_int_not_equal(vm_stack_create(&guard), top);
+
+    for (unsigned i = 0; i < STACKS; i++)
+        tops[i] = vm_stack_create(&guard);
+    assert_int_equal(tops[STACKS - 4], tops[STACKS - 5] + STACK_STRIDE);
+    assert_int_equal(tops[STACKS - 3], 0); /* no place left */
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 static const struct CMUnitTest tests[] = {
@@ -677,6 +724,7 @@ static const struct CMUnitTest tests[] = {
     TEST(large_windows_take_large_leaves),
     TEST(registers_cannot_be_memory),
     TEST(pages_are_zeroed_and_translate_both_ways),
+    TEST(stacks_come_and_go),
 };
 
 int main(void)

@@ -39,8 +39,9 @@ static struct {
     uint32_t registers[0x400 / 16];
     bool by_memory, by_msr; /* how the registers were reached */
     bool x2_before_enabled; /* x2APIC was switched on from disabled: a general protection fault */
-    bool service_never_ends;
-    unsigned ends;
+    bool service_never_ends, command_hangs;
+    uint64_t command; /* as x2APIC has it */
+    unsigned ends, commands;
 } local;
 
 static struct {
@@ -64,6 +65,8 @@ static uint32_t local_read(unsigned index)
         return (local.base_msr & APIC_BASE_X2) != 0 ? local.id : local.id << 24;
     if (index == LAPIC_VERSION / 16)
         return 0x50014;
+    if (index == LAPIC_COMMAND / 16)
+        return local.command_hangs ? 1 << 12 : 0;
     return local.registers[index];
 }
 
@@ -79,6 +82,11 @@ static void local_write(unsigned index, uint32_t value)
                 break;
             }
         return;
+    }
+    if (index == LAPIC_COMMAND / 16) {
+        local.commands++;
+        if (!local.by_msr)
+            local.command = (uint64_t)local.registers[LAPIC_DESTINATION / 16] << 8 | value;
     }
     bool input = index >= LAPIC_LVT_TIMER / 16 && index <= LAPIC_LVT_ERROR / 16;
     if (input && (local.registers[LAPIC_SPURIOUS / 16] & SPURIOUS_ENABLE) == 0)
@@ -106,6 +114,8 @@ static void msr_write(uint32_t number, uint64_t value)
     assert_in_range(number, MSR_X2APIC, MSR_X2APIC + 0x3f);
     assert_true((local.base_msr & APIC_BASE_X2) != 0);
     local.by_msr = true;
+    if (number == MSR_X2APIC + 0x30)
+        local.command = value;
     local_write(number - MSR_X2APIC, (uint32_t)value);
 }
 
@@ -168,6 +178,25 @@ bool cpu_has(enum cpu_feature feature)
 struct cpu *cpu_local(void)
 {
     return &cpu;
+}
+
+static struct cpu another;
+
+struct cpu *cpu_at(unsigned index)
+{
+    return index == 0 ? &cpu : &another;
+}
+
+static uint64_t now_ns;
+
+uint64_t clock_now(void)
+{
+    return now_ns += 1000;
+}
+
+void ipi_arrived(void)
+{
+    strcat(happened, "I");
 }
 
 void clock_alarm(void)
@@ -518,12 +547,103 @@ static void test_errors_are_said_once(void **state)
     assert_int_equal(apic_errors, 2);
 }
 
+/* ---- Other CPUs ------------------------------------------------------------------------------------------------ */
+
+static void test_interrupts_other_cpus(void **state)
+{
+    (void)state;
+    controller_init(&machine);
+    another.hardware_id = 7;
+    assert_true(ipi_raise(&another));
+    assert_int_equal(local.command, UINT64_C(7) << 32 | 0x4000 | VECTOR_IPI);
+    ipi_raise_stop(&another);
+    assert_int_equal(local.command, UINT64_C(7) << 32 | 0x4400);
+    controller_interrupt(VECTOR_IPI);
+    assert_string_equal(happened, "IE");
+
+    /* 255 is everybody, and beyond there are no bits: nobody is interrupted instead. */
+    for (unsigned id = 255; id <= 256; id++) {
+        another.hardware_id = id;
+        local.commands = 0;
+        assert_false(ipi_raise(&another));
+        assert_int_equal(local.commands, 0);
+    }
+}
+
+static void test_x2apic_reaches_all(void **state)
+{
+    (void)state;
+    local.has_x2apic = true;
+    controller_init(&machine);
+    another.hardware_id = 0x12345;
+    assert_true(ipi_raise(&another));
+    assert_int_equal(local.command, UINT64_C(0x12345) << 32 | 0x4000 | VECTOR_IPI);
+}
+
+/* H10: the one before is not delivered, for ever. */
+static void test_command_that_hangs(void **state)
+{
+    (void)state;
+    controller_init(&machine);
+    another.hardware_id = 1;
+    local.command_hangs = true;
+    uint64_t before = now_ns;
+    assert_false(ipi_raise(&another));
+    assert_int_equal(local.commands, 0);
+    assert_in_range(now_ns - before, 1000000, 2000000);
+}
+
+static void test_messages_are_directed(void **state)
+{
+    struct message message;
+
+    (void)state;
+    controller_init(&machine);
+    another.hardware_id = 9;
+    assert_int_equal(controller_direct(5, 1, &message), STATUS_OK);
+    assert_int_equal(message.address, 0xfee09000);
+    assert_int_equal(message.data, VECTOR_ROUTES + 5);
+    another.hardware_id = 255;
+    assert_int_equal(controller_direct(5, 1, &message), STATUS_UNSUPPORTED);
+    another.hardware_id = 300;
+    assert_int_equal(controller_direct(5, 1, &message), STATUS_UNSUPPORTED);
+}
+
+/* Each further CPU in the boot CPU's mode. */
+static void test_other_cpus_mode(void **state)
+{
+    for (unsigned x2 = 0; x2 < 2; x2++) {
+        fresh(state);
+        local.has_x2apic = x2 != 0;
+        controller_init(&machine);
+        memset(local.registers, 0, sizeof local.registers);
+        local.base_msr = 0xfee00000; /* as after INIT, but off */
+        assert_true(controller_init_cpu(&machine));
+        assert_int_equal(local.base_msr, x2 != 0 ? 0xfee00c00 : 0xfee00800);
+        assert_false(local.x2_before_enabled);
+        assert_int_equal(local.registers[LAPIC_SPURIOUS / 16], SPURIOUS_ENABLE | VECTOR_SPURIOUS);
+    }
+    local.has_x2apic = false; /* the boot CPU has it, this one has not */
+    assert_false(controller_init_cpu(&machine));
+    fresh(state);
+    controller_init(&machine);
+    local.base_msr = 0xfee00c00; /* firmware has put this one alone into x2APIC */
+    assert_false(controller_init_cpu(&machine));
+    local.base_msr = 0xfed00800; /* or moved it */
+    assert_false(controller_init_cpu(&machine));
+}
+
 #define CASE(name) cmocka_unit_test_setup(name, fresh)
 
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         CASE(test_pics_are_moved_and_masked),
+        CASE(test_interrupts_other_cpus),
+        CASE(test_x2apic_reaches_all),
+        CASE(test_command_that_hangs),
+        CASE(test_messages_are_directed),
+        CASE(test_other_cpus_mode),
         CASE(test_memory_mapped),
         CASE(test_x2apic_where_the_cpu_has_it),
         CASE(test_x2apic_from_disabled_goes_by_enabled),

@@ -356,6 +356,31 @@ enum status controller_route_message(const struct message_source *source, uint32
     return STATUS_OK;
 }
 
+enum status controller_direct(uint32_t route, unsigned to, struct message *message)
+{
+    if (to >= world.cpus_reached)
+        return STATUS_UNSUPPORTED;
+    note("direct:%u ", to);
+    *message = (struct message){.address = 0xfee00000 + 0x1000 * (uint64_t)to, .data = 0x4000 + route};
+    return STATUS_OK;
+}
+
+unsigned cpu_count(void)
+{
+    return world.cpus != 0 ? world.cpus : 1;
+}
+
+struct cpu *cpu_at(unsigned index)
+{
+    return index == 0 ? cpu_local() : NULL;
+}
+
+void ipi_wake(struct cpu *to)
+{
+    (void)to;
+    world.wakes++;
+}
+
 void controller_release(uint32_t route)
 {
     assert_false(inputs[route].open);

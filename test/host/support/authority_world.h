@@ -30,6 +30,9 @@ struct world {
     struct machine *machine;
     struct pci_model pci;
     uint64_t now_ns;
+    unsigned cpus;           /* that run; 0: one */
+    unsigned cpus_reached;   /* messages can be directed to so many of them */
+    unsigned wakes;          /* of the boot CPU */
     bool messages;           /* a controller takes them */
     bool no_lines;           /* no controller takes any line */
     bool ports;              /* port_space_exists() */

@@ -7,7 +7,8 @@ enum { ENTRY_VALID = 1 << 0, ENTRY_LEAF = 1 << 1, ENTRY_ACCESS_SHIFT = 2 };
 
 unsigned fake_largest_leaf = 2;
 uint64_t fake_root;
-unsigned fake_pages_flushed;
+unsigned fake_pages_flushed, fake_synchronised;
+bool fake_deaf;
 bool fake_identity_dropped;
 
 pte mmu_leaf(uint64_t physical, unsigned level, unsigned access)
@@ -69,4 +70,10 @@ void mmu_flush_all(void)
 void mmu_drop_identity(void)
 {
     fake_identity_dropped = true;
+}
+
+bool mmu_synchronise(bool unmapped)
+{
+    fake_synchronised += unmapped;
+    return !fake_deaf;
 }

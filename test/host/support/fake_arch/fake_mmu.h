@@ -8,5 +8,7 @@ extern unsigned fake_largest_leaf;  /* 1 or 2 */
 extern uint64_t fake_root;          /* mmu_kernel_root() */
 extern unsigned fake_pages_flushed; /* calls of mmu_flush() */
 extern bool fake_identity_dropped;
+extern unsigned fake_synchronised; /* calls of mmu_synchronise(true), which says whether `fake_deaf` is off */
+extern bool fake_deaf;
 
 #endif
