@@ -22,6 +22,7 @@ static const struct {
     {"rng", selftest_rng},
     {"pci", selftest_pci},
     {"msi", selftest_msi},
+    {"smp", selftest_smp},
 };
 
 enum { TEST_COUNT = sizeof tests / sizeof tests[0] };

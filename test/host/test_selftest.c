@@ -58,8 +58,9 @@ PLAYED(blk)
 PLAYED(rng)
 PLAYED(pci)
 PLAYED(msi)
+PLAYED(smp)
 
-#define ALL "console memory heap timer interrupt discovery net blk rng pci msi "
+#define ALL "console memory heap timer interrupt discovery net blk rng pci msi smp "
 
 static void runs(const char *names, const char *expected, unsigned failed)
 {
@@ -92,7 +93,7 @@ static void names(void **state)
         {"n", "", 1},
         {"mem,memory,ory", "memory ", 2},
         {"NET", "", 1},
-        {"console,memory,heap,timer,interrupt,discovery,net,blk,rng,pci,msi", ALL, 0},
+        {"console,memory,heap,timer,interrupt,discovery,net,blk,rng,pci,msi,smp", ALL, 0},
     };
 
     (void)state;
