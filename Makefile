@@ -23,8 +23,8 @@ B := build/$(ARCH)
 # include does not compile. Arrows point down: kernel -> authority -> memory -> machine, platform -> lib.
 
 VIEW_lib       := lib vmos/abi.h vmos/block.h
-VIEW_machine   := $(VIEW_lib) vmos/machine.h machine
-VIEW_platform  := $(VIEW_lib) vmos/machine.h platform
+VIEW_machine   := $(VIEW_lib) vmos/machine.h vmos/efi_handoff.h machine
+VIEW_platform  := $(VIEW_lib) vmos/machine.h vmos/efi_handoff.h platform
 VIEW_memory    := $(VIEW_platform) machine memory
 VIEW_authority := $(VIEW_memory) vmos/driver.h vmos/nic.h vmos/entropy.h authority
 VIEW_kernel    := $(VIEW_authority) kernel
@@ -52,8 +52,8 @@ OBJECTS := $(patsubst %,$B/%.o,$(SOURCES))
 
 # Code that runs only while the machine is being learned: linked apart, so that vm_release_boot_code() can give its
 # pages away. test/host/test_boot_code.py keeps everybody else from calling it.
-BOOT_CODE := $(wildcard machine/acpi*.c machine/fdt*.c machine/fw_cfg.c machine/pvh.c machine/options.c machine/add.c \
-               machine/machine.c kernel/discover.c)
+BOOT_CODE := $(wildcard machine/acpi*.c machine/fdt*.c machine/fw_cfg.c machine/pvh.c machine/efi.c machine/options.c \
+               machine/add.c machine/machine.c kernel/discover.c platform/efi_stub.c)
 boot_code = $(if $(filter $<,$(BOOT_CODE)),$Qllvm-objcopy --prefix-alloc-sections=.boot $@)
 
 $(OBJECTS): $(ROOMS:%=build/rooms/%/.made)
@@ -107,11 +107,11 @@ $B/kernel-$(ARCH).elf: $B/symbols.o
 $B/kernel-$(ARCH).efi: $B/kernel-$(ARCH).elf
 	$Qllvm-objcopy -O binary $< $@
 
-##   make             [ARCH=x64|arm64|rv64] builds build/ARCH/kernel-ARCH.elf and the initial ramdisk
+##   make             [ARCH=x64|arm64|rv64] builds build/ARCH/kernel-ARCH.elf, kernel-ARCH.efi and the initial ramdisk
 ##   make kernels     builds for all three; make host: the host tests and vmos-inspect
 ##   make clean       removes build/
 .PHONY: all run test test-host test-qemu test-long fuzz setup help clean host kernels lint FORCE
-all: $B/kernel-$(ARCH).elf $B/initrd.img $(ARCH_ALL)
+all: $B/kernel-$(ARCH).elf $B/kernel-$(ARCH).efi $B/initrd.img
 
 kernels:
 	$Q$(foreach a,$(ARCHES),$(MAKE) --no-print-directory ARCH=$a all &&) true

@@ -6,6 +6,7 @@
 #include "log.h"
 
 #include <lib/malloc.h>
+#include <lib/string.h>
 #include <machine/add.h>
 #include <machine/fw_cfg.h>
 #include <machine/readers.h>
@@ -13,6 +14,7 @@
 #include <platform/port.h>
 
 struct machine machine;
+struct firmware_cost firmware_cost;
 
 static const void *map_tables(const struct physical_memory *memory, uint64_t address, uint64_t length)
 {
@@ -55,6 +57,12 @@ void discover_print(void)
         machine_report(&machine, &console_printer);
 }
 
+static void read_acpi(uint64_t rsdp)
+{
+    if (acpi_read(&machine, &tables, rsdp) != STATUS_OK)
+        log_error("discover", "the ACPI tables could not be used");
+}
+
 static void read_pvh(uint64_t start_info)
 {
     uint64_t rsdp = 0;
@@ -65,8 +73,28 @@ static void read_pvh(uint64_t start_info)
         rsdp = acpi_find_rsdp(&tables);
     if (rsdp == 0)
         log_warn("discover", "this machine has no ACPI tables");
-    else if (acpi_read(&machine, &tables, rsdp) != STATUS_OK)
-        log_error("discover", "the ACPI tables could not be used");
+    else
+        read_acpi(rsdp);
+}
+
+static void read_efi(uint64_t address)
+{
+    struct efi_handoff handoff;
+
+    if (efi_take(&tables, address, &handoff) != STATUS_OK) {
+        log_error("discover", "nothing that the EFI stub would leave is at 0x%llx", (unsigned long long)address);
+        return;
+    }
+    firmware_cost = (struct firmware_cost){.calls = handoff.firmware_calls, .ticks = handoff.firmware_ticks};
+    if (handoff.device_tree != 0)
+        read_device_tree(handoff.device_tree);
+    if (efi_read(&machine, &tables, address, &handoff) != STATUS_OK)
+        log_error("discover", "the firmware's memory map could not be used");
+    if (!machine.has_device_tree && handoff.rsdp != 0)
+        read_acpi(handoff.rsdp);
+    else if (!machine.has_device_tree)
+        log_warn("discover", "this firmware has neither ACPI tables nor a device tree");
+    memset(&handoff, 0, sizeof handoff); /* the seed is nobody else's */
 }
 
 /* ---- QEMU's microvm keeps in fw_cfg what its ACPI tables do not say: PCI windows, INTx routes, slots ---- */
@@ -146,6 +174,8 @@ void discover_machine(const struct boot_info *boot)
     machine_init(&machine);
     if (boot->protocol == BOOT_PVH)
         read_pvh(boot->argument);
+    else if (boot->protocol == BOOT_EFI)
+        read_efi(boot->argument);
     else if (boot->argument != 0)
         read_device_tree(boot->argument);
     else

@@ -22,6 +22,11 @@ void discover_more(const struct boot_info *boot);
 /* late_console.c: takes a serial port that is a PCI function, where it is the console or there is no other. */
 void late_console(void);
 
+/* How often EFI firmware was called before its services ended, and the counter's ticks that it took. */
+extern struct firmware_cost {
+    uint64_t calls, ticks; /* 0: no EFI */
+} firmware_cost;
+
 /* manifest.c: the initial ramdisk (from the bootloader, else the embedded one) and its vmos.conf. */
 void manifest_read(void);
 bool manifest_wants_driver(const char *name);

@@ -8,6 +8,7 @@
 #ifndef MACHINE_READERS_H
 #define MACHINE_READERS_H
 
+#include <vmos/efi_handoff.h>
 #include <vmos/machine.h>
 #include <lib/printf.h>
 
@@ -51,6 +52,12 @@ void fdt_print(const void *blob, size_t size, struct printer *printer);
 /* pvh.c: the start info of a PVH boot; gives the RSDP's address (0: none) [Xen, x86/HVM direct boot ABI]. */
 enum status pvh_read(struct machine *machine, const struct physical_memory *memory, uint64_t start_info,
                      uint64_t *rsdp);
+
+/* efi.c: what the EFI stub left at `address`. First a copy of it, then, after a device tree if the firmware has one,
+ * what it says; what is usable memory is only the firmware's map's to say. */
+enum status efi_take(const struct physical_memory *memory, uint64_t address, struct efi_handoff *handoff);
+enum status efi_read(struct machine *machine, const struct physical_memory *memory, uint64_t address,
+                     const struct efi_handoff *handoff);
 
 /* options.c: what the command line says about the machine: virtio_mmio.device=SIZE@BASE:IRQ[:ID]. */
 void options_read_machine(struct machine *machine, const char *command_line);

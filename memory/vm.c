@@ -21,9 +21,10 @@
 #include <platform/cpu.h>
 #include <platform/lock.h>
 
-/* The pool lasts for what is mapped before memory is known; the last pages of it map the arena, and what is left then
- * serves on. */
-enum { POOL_PAGES = 9, POOL_RESERVED = 2, DEVICE_RECORDS = 24 };
+/* The pool lasts for what is mapped before memory is known (with EFI: the handoff, the memory map, vmos.conf and the
+ * firmware's tables, which may lie in different GiBs, and the serial port); the last pages of it map the arena, and
+ * what is left then serves on. */
+enum { POOL_PAGES = 13, POOL_RESERVED = 2, DEVICE_RECORDS = 24 };
 
 #define LARGE_PAGE (UINT64_C(2) << 20)
 /* Ranges so far apart that the map of frames would take more than this part of memory are not all used. */

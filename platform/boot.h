@@ -16,7 +16,7 @@ enum boot_protocol { BOOT_PVH, BOOT_FDT, BOOT_EFI };
 
 struct boot_info {
     enum boot_protocol protocol;
-    uint64_t argument;       /* physical address of the start info (PVH) or device tree (FDT; 0 when none) */
+    uint64_t argument;       /* physical address of the start info, device tree (0 when none) or struct efi_handoff */
     uint64_t boot_cpu;       /* hart ID, MPIDR affinity, APIC ID */
     uint64_t image_physical; /* where the image's first byte lies; page-aligned */
     uint64_t entry_counter;  /* counter_read() at the very first instructions */
@@ -27,7 +27,8 @@ struct boot_info {
 _Noreturn void kernel_main(const struct boot_info *boot);
 
 /* Every linker.ld defines these, page-aligned, in the upper half, in this order. image_start is linked at
- * IMAGE_BASE (arch.h). Between stack_guard and stack_top: the boot CPU's stack above one unmapped page. */
+ * IMAGE_BASE (arch.h); the page before it is the file's header and not part of the image. Between stack_guard and
+ * stack_top: the boot CPU's stack above one unmapped page. */
 extern char image_start[], text_start[], text_end[], rodata_start[], rodata_end[], data_start[], data_end[],
     bss_start[], bss_end[], image_end[];
 /* The end of text and the beginning of rodata: code that runs only while the machine is being learned. */

@@ -101,6 +101,13 @@ uint64_t clock_now(void)
     return latest;
 }
 
+uint64_t clock_duration(uint64_t ticks)
+{
+    const struct clock_scale *scale = __atomic_load_n(&current, __ATOMIC_ACQUIRE);
+
+    return scale != NULL ? multiply_shift(ticks, scale->nanoseconds_per_tick) : 0;
+}
+
 /* ---- The queue -------------------------------------------------------------------------------------- */
 
 static struct timer_queue *queue_of(struct cpu *cpu)

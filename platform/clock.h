@@ -28,8 +28,9 @@ uint64_t timer_refine(void);
 
 /* platform/clock.c */
 void clock_init(const struct timer_source *source, uint64_t entry_counter);
-uint64_t clock_now(void); /* nanoseconds since entry_counter; monotonic */
-void clock_alarm(void);   /* from the timer interrupt: runs what is due */
+uint64_t clock_now(void);                /* nanoseconds since entry_counter; monotonic */
+uint64_t clock_duration(uint64_t ticks); /* of the counter, in nanoseconds */
+void clock_alarm(void);                  /* from the timer interrupt: runs what is due */
 void clock_report(struct printer *printer);
 
 /* A one-shot timer; the memory is the caller's and must live until it fires or is cancelled. `fire` runs

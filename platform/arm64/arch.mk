@@ -4,6 +4,8 @@ ARCH_CFLAGS  := --target=aarch64-unknown-none-elf -march=armv8-a -mgeneral-regs-
                 --start-no-unused-arguments -fdirect-access-external-data \
                 --end-no-unused-arguments
 ARCH_LDFLAGS := -m aarch64elf
-ARCH_ALL      = $B/kernel-$(ARCH).efi
 QEMU         := qemu-system-aarch64
 QEMU_MACHINE := -M virt,gic-version=3 -cpu max
+
+# Runs before the addresses in tables are true.
+CFLAGS_platform/efi_stub.c := -fno-jump-tables

@@ -1,10 +1,12 @@
 /*
  * boot.S: from wherever the loader put the image to kernel_main() in the upper half.
  *
- * One image serves two ways. QEMU's -kernel takes the ELF: x0 is 0 and the device tree lies at the start of memory.
- * Boot loaders take the flat binary: x0 is the device tree [Linux, Documentation/arch/arm64/booting.rst]. Either way
- * the MMU is off, at EL1 or EL2.
+ * One image serves three ways. QEMU's -kernel takes the ELF: x0 is 0 and the device tree lies at the start of memory.
+ * Boot loaders take the flat binary: x0 is the device tree [Linux, Documentation/arch/arm64/booting.rst]. EFI firmware
+ * takes the flat binary, too, and enters at efi_entry (efi_entry.S), which comes here at the end. Each way the MMU
+ * is off, at EL1 or EL2.
  */
+#include <platform/efi_header.h>
 #include <system.h>
 
     .section .head, "ax"
@@ -17,12 +19,18 @@ image_header:
     .quad 0xa                       /* little-endian, 4 KiB pages, anywhere in memory */
     .quad 0, 0, 0
     .ascii "ARM\x64"
-    .long 0                         /* where a PE header would be */
+    .long EFI_HEADER_OFFSET
+    efi_header 0xaa64
 
     .section .text.boot, "ax"
 entry:
     mrs x20, cntvct_el0
     mov x19, x0
+    mov x22, #1                     /* BOOT_FDT */
+
+    /* x19 = argument, x20 = counter at entry, x22 = protocol. */
+    .global boot_start
+boot_start:
     msr daifset, #15
     mrs x21, CurrentEL
     lsr x21, x21, #2
@@ -112,6 +120,7 @@ at_el1:
     mov x0, x19
     mov x1, x20
     mov x2, x21
+    mov x3, x22
     bl boot_early
 
     adrp x0, bss_start

@@ -59,7 +59,7 @@ static uint64_t translation_control(void)
     return TCR_SIZES | TCR_LOWER_WALKS | TCR_UPPER_WALKS | TCR_UPPER_4KIB | physical_bits << TCR_IPS_SHIFT;
 }
 
-void boot_early(uint64_t tree, uint64_t counter, uint64_t level)
+void boot_early(uint64_t argument, uint64_t counter, uint64_t level, enum boot_protocol protocol)
 {
     image_map(boot_tables);
     boot_translation = (struct boot_translation){
@@ -68,8 +68,8 @@ void boot_early(uint64_t tree, uint64_t counter, uint64_t level)
         .control = translation_control(),
     };
     boot_information = (struct boot_info){
-        .protocol = BOOT_FDT,
-        .argument = tree != 0 ? tree : find_tree(),
+        .protocol = protocol,
+        .argument = argument != 0 ? argument : find_tree(),
         .boot_cpu = system_read(mpidr_el1) & MPIDR_AFFINITY,
         .image_physical = (uintptr_t)image_start,
         .entry_counter = counter,

@@ -16,7 +16,7 @@ struct boot_translation {
 };
 extern struct boot_translation boot_translation;
 extern struct boot_info boot_information;
-void boot_early(uint64_t tree, uint64_t counter, uint64_t level);
+void boot_early(uint64_t argument, uint64_t counter, uint64_t level, enum boot_protocol protocol);
 
 /* boot.S: the code that has to be mapped where it lies, within one page */
 extern char boot_switch[];

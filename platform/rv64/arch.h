@@ -12,6 +12,10 @@
 #define DEVICE_BASE  UINT64_C(0xfffffff000000000)
 #define DEVICE_SIZE  (UINT64_C(32) << 30)
 
+/* How EFI firmware is called, and whether it must be asked on which CPU it runs. */
+#define ARCH_EFI_CALL
+#define ARCH_EFI_ASKS_FOR_HART 1
+
 /* Ordering between the CPU and a device that reads and writes memory coherently. */
 static inline void arch_barrier_full(void)
 {

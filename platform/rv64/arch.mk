@@ -3,10 +3,10 @@
 ARCH_CFLAGS  := --target=riscv64-unknown-none-elf -march=rv64imac -mabi=lp64 -mcmodel=medany -mno-relax -fno-pie \
                 -Wno-unused-command-line-argument
 ARCH_LDFLAGS := -m elf64lriscv
-ARCH_ALL      = $B/kernel-$(ARCH).efi
 QEMU         := qemu-system-riscv64
 QEMU_MACHINE := -M virt,aia=aplic-imsic
 
 # Runs before the addresses in tables are true.
 CFLAGS_platform/image.c      := -fno-jump-tables
 CFLAGS_platform/rv64/mmu.c   := -fno-jump-tables
+CFLAGS_platform/efi_stub.c   := -fno-jump-tables

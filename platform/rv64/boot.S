@@ -3,9 +3,12 @@
  *
  * The SBI firmware enters here on one hart, in S-mode, MMU off: a0 = hart ID, a1 = device tree. With several
  * harts it is a lottery which; the others stay stopped in the firmware until they are asked for [SBI 1.0 §9].
+ * EFI firmware enters at efi_entry (efi_entry.S), which comes here at the end, a0 and a1 as above but for the handoff
+ * in the tree's place.
  * image_start is wherever the image was loaded, 4 KiB aligned (2 MiB when loaded as an Image).
  */
 #include <csr.h>
+#include <platform/efi_header.h>
 
 /* The header of a RISC-V Image [Linux Documentation/arch/riscv/boot-image-header.rst]. The first instruction is
  * harmless; its bytes read "MZ", which is what EFI firmware wants to see there. */
@@ -19,20 +22,26 @@ image_entry:
     j start
     .balign 8, 0
     .dword 0x200000                 /* where to load it, from the beginning of memory */
-    .dword image_end - image_start
+    .dword image_end - header_start
     .dword 0                        /* little-endian */
     .word 2                         /* header version 0.2 */
     .word 0
     .dword 0
     .ascii "RISCV\0\0\0"
     .ascii "RSC\x05"
-    .word 0
+    .word EFI_HEADER_OFFSET
+    efi_header 0x5064
 
     .section .text.boot, "ax"
 start:
     rdtime s2
+    li s3, 1                        /* BOOT_FDT */
     mv s0, a0
     mv s1, a1
+
+    /* s0 = hart, s1 = argument, s2 = counter at entry, s3 = protocol. */
+    .global boot_start
+boot_start:
     csrw sie, zero
     li t0, SSTATUS_SIE | SSTATUS_VS | SSTATUS_FS | SSTATUS_SUM | SSTATUS_MXR
     csrc sstatus, t0
@@ -57,6 +66,7 @@ start:
     mv a0, s0
     mv a1, s1
     mv a2, s2
+    mv a3, s3
     mv s0, zero
     call boot_early                 /* a0 = satp */
 

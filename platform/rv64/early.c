@@ -14,12 +14,12 @@ extern pte boot_tables[]; /* linker.ld */
 struct boot_info boot_information;
 
 /* Gives the value for satp. */
-uint64_t boot_early(uint64_t hart, uint64_t tree, uint64_t counter)
+uint64_t boot_early(uint64_t hart, uint64_t argument, uint64_t counter, enum boot_protocol protocol)
 {
     image_map(boot_tables);
     boot_information = (struct boot_info){
-        .protocol = BOOT_FDT,
-        .argument = tree,
+        .protocol = protocol,
+        .argument = argument,
         .boot_cpu = hart,
         .image_physical = (uintptr_t)image_start,
         .entry_counter = counter,

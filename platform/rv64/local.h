@@ -11,7 +11,7 @@
 #include <platform/cpu.h>
 
 /* early.c; called by boot.S */
-uint64_t boot_early(uint64_t hart, uint64_t tree, uint64_t counter);
+uint64_t boot_early(uint64_t hart, uint64_t argument, uint64_t counter, enum boot_protocol protocol);
 extern struct boot_info boot_information;
 
 /* cpu.c: what tp points at until cpu_init() */

@@ -12,6 +12,10 @@
 #define DEVICE_BASE  UINT64_C(0xffffc00000000000)
 #define DEVICE_SIZE  (UINT64_C(1) << 40)
 
+/* How EFI firmware is called, and whether it must be asked on which CPU it runs. */
+#define ARCH_EFI_CALL          __attribute__((ms_abi))
+#define ARCH_EFI_ASKS_FOR_HART 0
+
 /* Ordering between the CPU and a device that reads and writes memory coherently. */
 static inline void arch_barrier_full(void)
 {

@@ -5,6 +5,8 @@
  * protected mode, flat segments, paging and interrupts off, EBX = start info, no stack. It knows where it
  * lies: a PVH loader obeys the ELF's physical addresses. From long mode on everything is relative to the
  * program counter.
+ *
+ * EFI firmware enters at efi_entry (efi_entry.S), in long mode, and comes here at the end, by boot_switch.
  */
 #include "selectors.h"
 
@@ -16,7 +18,7 @@
 
 /* ---- 32 bits -------------------------------------------------------------------------------------------- */
 
-    .section .head, "ax"
+    .section .text.pvh, "ax"
     .code32
     .global pvh_entry
 pvh_entry:
@@ -80,6 +82,7 @@ no_long_mode:
 
 /* ---- 64 bits -------------------------------------------------------------------------------------------- */
 
+    .section .text.boot, "ax"       /* out of the page that EFI firmware does not let run */
     .code64
     .global pvh_long_mode
 pvh_long_mode:
@@ -97,13 +100,24 @@ pvh_long_mode:
     shlq $32, %rbp
     orq %rbp, %rsi
     xorl %ebp, %ebp
-    call boot_early                 /* start info, counter at entry */
-    movabsq $upper_half, %rax
-    jmpq *%rax
+    xorl %edx, %edx                 /* BOOT_PVH */
+    call boot_early                 /* start info, counter at entry, protocol; gives CR3 */
+
+    /* RAX = CR3: tables that map this page where it lies. */
+    .balign 16
+    .global boot_switch
+boot_switch:
+    movabsq $upper_half, %rcx
+    movq %rax, %cr3
+    jmpq *%rcx
 
 upper_half:
     leaq boot_stack_top(%rip), %rsp
-    movq $0, boot_tables(%rip)      /* the identity mapping has done its work */
+    leaq boot_tables(%rip), %rdi    /* the identity mapping has done its work */
+    movl $256, %ecx
+    xorl %eax, %eax
+    rep stosq
+    movq %rax, boot_fifth_level(%rip)
     movq %cr3, %rax
     movq %rax, %cr3
     call trap_init

@@ -39,14 +39,17 @@ uint32_t cpu_apic_id(void);
 
 /* ---- mmu.c --------------------------------------------------------------------------------------------- */
 
-extern pte boot_tables[]; /* linker.ld; the first page is the kernel's top table */
-void mmu_detect(void);    /* before the first mmu_leaf; also where the image was loaded */
+extern pte boot_tables[];      /* linker.ld; the first page is the kernel's top table */
+extern pte boot_fifth_level[]; /* linker.ld; above it, where firmware has left five levels on */
+void mmu_detect(void);         /* before the first mmu_leaf; also where the image was loaded */
 
 /* ---- early.c ------------------------------------------------------------------------------------------- */
 
 extern struct boot_info boot_information;
-/* Called by boot.S. `start_info`: what PVH gave in ebx; `entry_counter`: the TSC at the first instruction. */
-void boot_early(uint32_t start_info, uint64_t entry_counter);
+/* Called by boot.S. `argument`: what PVH gave in ebx, or the EFI handoff; `entry_counter`: the TSC at the first
+ * instruction. */
+uint64_t boot_early(uint64_t argument, uint64_t entry_counter, enum boot_protocol protocol);
+extern char boot_switch[]; /* boot.S: the code that must be mapped where it lies */
 
 /* ---- trap.S, trap.c --------------------------------------------------------------------------------- */
 

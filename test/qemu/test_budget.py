@@ -13,14 +13,14 @@ NAMES = ["q35", "microvm", "gicv2", "gicv3", "plic", "imsic"]
 
 
 def sections(on):
-    """Bytes in memory, bytes of code and data, both without the embedded ramdisk, and bytes of code that is released."""
+    """Bytes in memory, bytes of code and data, both without the embedded ramdisk, and bytes that are released: boot code and header."""
     headers = subprocess.run(["llvm-readelf", "-lW", on.kernel], check=True, capture_output=True, text=True).stdout
     loads = [[int(n, 16) for n in line.split()[1:6]] for line in headers.splitlines() if line.split()[:1] == ["LOAD"]]
     names = subprocess.run(["llvm-nm", on.kernel], check=True, capture_output=True, text=True).stdout
     address = {line.split()[-1]: int(line.split()[0], 16) for line in names.splitlines()}
     ramdisk = address["initrd_embedded_end"] - address["initrd_embedded"]
     return (sum(load[4] for load in loads) - ramdisk, sum(load[3] for load in loads) - ramdisk,
-            address["boot_code_end"] - address["boot_code_start"])
+            address["boot_code_end"] - address["boot_code_start"] + address["image_start"] - address["header_start"])
 
 
 @pytest.mark.parametrize("name", NAMES)

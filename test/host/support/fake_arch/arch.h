@@ -12,6 +12,10 @@
 #define DEVICE_BASE  UINT64_C(0x300000000000)
 #define DEVICE_SIZE  (UINT64_C(32) << 30)
 
+/* Firmware is the test; it wants to be asked for everything. */
+#define ARCH_EFI_CALL
+#define ARCH_EFI_ASKS_FOR_HART 1
+
 static inline void arch_barrier_full(void)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
