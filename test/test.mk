@@ -100,6 +100,7 @@ test-long: setup
 	$Q$(MAKE) --no-print-directory kernels host
 	$Qrm -rf build/figures
 	$Qtest/host/fetch-dtb
+	$Qtest/qemu/fetch-grub
 	$QVMOS_LONG=1 VMOS_FUZZ_SECONDS=600 $(PYTEST) test
 	$Qtools/figures > build/figures.md && cp build/figures.md docs/figures.md && cat docs/figures.md
 

@@ -85,12 +85,12 @@ class Guest:
     """A running QEMU whose serial port is this process's pipe."""
 
     def __init__(self, on, *devices, append="", memory="128M", smp=1, kernel=None, initrd=None, extra=(),
-                 serial=("-serial", "stdio"), exit_device=True):
-        # Debian's QEMU unless the test names another binary through `extra`
+                 serial=("-serial", "stdio"), exit_device=True, boot=None, qemu=None):
+        # `boot` takes the kernel's place: what firmware is started, see firmware.py
         self.machine = on
-        self.command = [QEMU[on.arch], *on.arguments, "-accel", "tcg", "-nodefaults", "-no-user-config", "-display", "none",
-                        *serial, "-m", memory, "-smp", str(smp), "-no-reboot",
-                        "-kernel", str(kernel or on.kernel)]
+        self.command = [qemu or QEMU[on.arch], *on.arguments, "-accel", "tcg", "-nodefaults", "-no-user-config",
+                        "-display", "none", *serial, "-m", memory, "-smp", str(smp), "-no-reboot",
+                        *(map(str, boot) if boot else ("-kernel", str(kernel or on.kernel)))]
         if on.arch == "x64" and exit_device:
             self.command += ["-device", "isa-debug-exit,iobase=0x501,iosize=2"]
         if append:
@@ -144,12 +144,13 @@ class Guest:
             self._monitor.connect(path.removeprefix("unix:").split(",")[0])
             self._monitor_prompt()
         self._monitor.sendall(command.encode() + b"\n")
-        self._monitor_prompt()
+        return self._monitor_prompt()
 
     def _monitor_prompt(self):
         said = b""
         while not said.endswith(b"\r\n(qemu) "):
             said += self._monitor.recv(4096)
+        return said.decode("latin-1")
 
     def wait_for(self, pattern, timeout=60, start=0):
         """Waits until the serial text from `start` on matches; gives the match."""
