@@ -25,21 +25,14 @@ static device_announce *announce;
 
 /* ---- Finding ---------------------------------------------------------------------------------- */
 
-static bool matches(const struct driver_match *match, const struct device_identity *identity)
-{
-    return match->bus == identity->bus && (match->vendor == DEVICE_ANY_ID || match->vendor == identity->vendor) &&
-           (match->device == DEVICE_ANY_ID || match->device == identity->device);
-}
-
 static void choose_driver(struct device *device)
 {
     for (size_t i = 0; i < driver_count && i < MAX_DRIVERS; i++)
-        for (unsigned j = 0; j < drivers[i]->match_count; j++)
-            if (matches(&drivers[i]->matches[j], &device->identity)) {
-                device->driver = drivers[i];
-                snprintf(device->name, sizeof device->name, "%s%u", drivers[i]->name, driver_numbers[i]++);
-                return;
-            }
+        if (driver_takes(drivers[i], &device->identity)) {
+            device->driver = drivers[i];
+            snprintf(device->name, sizeof device->name, "%s%u", drivers[i]->name, driver_numbers[i]++);
+            return;
+        }
 }
 
 static struct device *device_add(const struct device_identity *identity)

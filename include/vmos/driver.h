@@ -221,6 +221,7 @@ struct driver {
     const char *name; /* devices are called this and a number */
     const struct driver_match *matches;
     unsigned match_count;
+    uint32_t pci_class; /* 24 bits: takes every PCI function of this class too, whoever made it; 0: none */
 
     /* Takes the device from whatever state it is in to working, publishes its class interface, and
      * gives its own state. On failure everything it opened has been given back and the device is reset. */
@@ -233,6 +234,17 @@ struct driver {
      * everything back. The state is not used again. */
     void (*stop)(void *state);
 };
+
+static inline bool driver_takes(const struct driver *driver, const struct device_identity *identity)
+{
+    for (unsigned i = 0; i < driver->match_count; i++) {
+        const struct driver_match *match = &driver->matches[i];
+        if (match->bus == identity->bus && (match->vendor == DEVICE_ANY_ID || match->vendor == identity->vendor) &&
+            (match->device == DEVICE_ANY_ID || match->device == identity->device))
+            return true;
+    }
+    return driver->pci_class != 0 && identity->bus == DEVICE_BUS_PCI && identity->class_code == driver->pci_class;
+}
 
 /* The device broke its contract or asks for a reset: the home stops the driver after the current
  * handler returns, and starts it again a bounded number of times. The reason goes to the log. */

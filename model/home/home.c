@@ -506,16 +506,7 @@ void home_quarantine(struct device *device)
 
 enum status home_start(struct device *device, const struct driver *driver)
 {
-    const struct device_identity *identity = &device->description.identity;
-    bool matches = false;
-
-    for (unsigned i = 0; i < driver->match_count; i++) {
-        const struct driver_match *match = &driver->matches[i];
-        matches |= match->bus == identity->bus &&
-                   (match->vendor == DEVICE_ANY_ID || match->vendor == identity->vendor) &&
-                   (match->device == DEVICE_ANY_ID || match->device == identity->device);
-    }
-    if (!matches)
+    if (!driver_takes(driver, &device->description.identity))
         return STATUS_NOT_FOUND;
     device->failure[0] = '\0';
     device->driver = driver;

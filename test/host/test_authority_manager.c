@@ -77,6 +77,25 @@ static void any_match(void **state)
     assert_null(device_find("virtio-mmio@a000000")->driver);
 }
 
+static void class_match(void **state)
+{
+    struct driver by_class = world_blk;
+    const struct driver *list[] = {&by_class, &world_net};
+
+    (void)state;
+    by_class.name = "nvme";
+    by_class.match_count = 0;
+    by_class.pci_class = 0x010802;
+    pci_model_set(pci_model_at(&world.pci, world_function(1 << 3, 0x8061, 0)), PCI_CLASS, 3, 0x010802);
+    world_function(2 << 3, 0x1041, 0);
+    world_function(3 << 3, 0x1044, 0); /* of another class */
+    world_slot(4);                     /* of none */
+    world_discover(list, 2);
+    assert_ptr_equal(device_find("nvme0")->driver, &by_class);
+    assert_null(device_find("nvme1"));
+    assert_ptr_equal(device_find("virtio-net0")->driver, &world_net);
+}
+
 static void no_memory_for_devices(void **state)
 {
     (void)state;
@@ -467,14 +486,23 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
-        TEST(names_and_drivers), TEST(crooked_slots),
-        TEST(any_match),         TEST(no_memory_for_devices),
-        TEST(capabilities),      TEST(slots_have_no_capabilities),
-        TEST(manifest),          TEST(start_fails),
-        TEST(stop_in_reverse),   TEST(wake_and_events),
-        TEST(wake_in_start),     TEST(fail_and_start_again),
-        TEST(fails_elsewhere),   TEST(start_again_fails),
-        TEST(failing_and_stuck), TEST(reports),
+        TEST(names_and_drivers),
+        TEST(crooked_slots),
+        TEST(any_match),
+        TEST(class_match),
+        TEST(no_memory_for_devices),
+        TEST(capabilities),
+        TEST(slots_have_no_capabilities),
+        TEST(manifest),
+        TEST(start_fails),
+        TEST(stop_in_reverse),
+        TEST(wake_and_events),
+        TEST(wake_in_start),
+        TEST(fail_and_start_again),
+        TEST(fails_elsewhere),
+        TEST(start_again_fails),
+        TEST(failing_and_stuck),
+        TEST(reports),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

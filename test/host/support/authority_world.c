@@ -609,7 +609,7 @@ static void script_stop(void *state)
     static const struct driver_match variable##_matches[] = {{DEVICE_BUS_PCI, 0x1af4, modern},                         \
                                                              {DEVICE_BUS_PCI, 0x1af4, legacy},                         \
                                                              {DEVICE_BUS_VIRTIO_MMIO, DEVICE_ANY_ID, kind}};           \
-    const struct driver variable = {text, variable##_matches, 3, script_start, script_handle, script_stop}
+    const struct driver variable = {text, variable##_matches, 3, 0, script_start, script_handle, script_stop}
 
 SCRIPTED(world_net, "virtio-net", 0x1041, 0x1000, 1);
 SCRIPTED(world_blk, "virtio-blk", 0x1042, 0x1001, 2);
