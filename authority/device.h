@@ -103,6 +103,7 @@ typedef void device_announce(const char *name, const char *format, ...) __attrib
 void devices_discover(const struct machine *machine, const struct driver *const drivers[], size_t count,
                       device_announce *announce);
 /* Starts the driver of each device in discovery order; what fails is said and left free. */
+void devices_options(bool (*option)(const char *driver, const char *key, char *value, size_t capacity)); /* before */
 void devices_start(bool (*wanted)(const char *driver));
 /* Stops all drivers, last first; before the machine ends. */
 void devices_stop(void);

@@ -22,6 +22,7 @@ static const struct driver *const *drivers;
 static size_t driver_count;
 static unsigned driver_numbers[MAX_DRIVERS], publications;
 static device_announce *announce;
+static bool (*option_of)(const char *driver, const char *key, char *value, size_t capacity);
 
 /* ---- Finding ---------------------------------------------------------------------------------- */
 
@@ -324,6 +325,16 @@ bool devices_dispatch(void)
 const struct device_identity *device_identity(const struct device *device)
 {
     return &device->identity;
+}
+
+void devices_options(bool (*option)(const char *driver, const char *key, char *value, size_t capacity))
+{
+    option_of = option;
+}
+
+bool device_option(const struct device *device, const char *key, char *value, size_t capacity)
+{
+    return option_of != NULL && device->driver != NULL && option_of(device->driver->name, key, value, capacity);
 }
 
 const char *device_name(const struct device *device)

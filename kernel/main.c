@@ -96,6 +96,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     manifest_read();
     devices_discover(&machine, kernel_drivers, kernel_driver_count, say_device);
     late_console();
+    devices_options(manifest_driver_option);
     devices_start(manifest_wants_driver);
     partitions_scan();
     random_take_entropy();

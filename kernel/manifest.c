@@ -1,8 +1,8 @@
 /*
  * manifest.c: the initial ramdisk and its vmos.conf, which says what runs.
  *
- * A line is `driver NAME`; # begins a comment. What cannot be understood is named with its line number and
- * the rest still counts.
+ * A line is `driver NAME [KEY=VALUE ...]`; # begins a comment. What cannot be understood is named with its line number
+ * and the rest still counts.
  */
 #include "kernel.h"
 
@@ -16,10 +16,22 @@ enum { MAX_DRIVERS = 16 };
 
 static struct {
     const char *name; /* inside the ramdisk, which stays in memory */
-    size_t length;
+    const char *options;
+    size_t length, options_length;
 } wanted[MAX_DRIVERS];
 static unsigned wanted_count;
 static bool from_bootloader;
+
+/* Whether all words from here on are KEY=VALUE. */
+static bool are_options(const char *text)
+{
+    size_t length;
+
+    for (const char *word = text_word(text, &length); word != NULL; word = text_word(word + length, &length))
+        if (word[0] == '=' || memchr(word, '=', length) == NULL)
+            return false;
+    return true;
+}
 
 static void read_line(unsigned number, const char *line, size_t length)
 {
@@ -39,13 +51,14 @@ static void read_line(unsigned number, const char *line, size_t length)
     if (word == NULL)
         return;
     const char *name = text_word(word + word_length, &name_length);
-    if (word_length != 6 || memcmp(word, "driver", 6) != 0 || name == NULL ||
-        text_word(name + name_length, &word_length) != NULL) {
-        log_warn("manifest", "line %u: \"%s\" is not understood; expected: driver NAME", number, text);
+    if (word_length != 6 || memcmp(word, "driver", 6) != 0 || name == NULL || !are_options(name + name_length)) {
+        log_warn("manifest", "line %u: \"%s\" is not understood; expected: driver NAME [KEY=VALUE ...]", number, text);
     } else if (wanted_count == MAX_DRIVERS) {
         log_warn("manifest", "line %u: more than %u drivers; this one is skipped", number, MAX_DRIVERS);
     } else {
         wanted[wanted_count].name = line + (name - text);
+        wanted[wanted_count].options = line + (name - text) + name_length;
+        wanted[wanted_count].options_length = length - (size_t)(name - text) - name_length;
         wanted[wanted_count++].length = name_length;
     }
 }
@@ -106,10 +119,25 @@ const char *manifest_source(void)
     return from_bootloader ? "the bootloader's" : "embedded";
 }
 
+/* The number of the line that names the driver, or wanted_count. */
+static unsigned find(const char *name)
+{
+    unsigned i = 0;
+
+    while (i < wanted_count &&
+           (strlen(name) != wanted[i].length || memcmp(name, wanted[i].name, wanted[i].length) != 0))
+        i++;
+    return i;
+}
+
 bool manifest_wants_driver(const char *name)
 {
-    for (unsigned i = 0; i < wanted_count; i++)
-        if (strlen(name) == wanted[i].length && memcmp(name, wanted[i].name, wanted[i].length) == 0)
-            return true;
-    return false;
+    return find(name) < wanted_count;
+}
+
+bool manifest_driver_option(const char *name, const char *key, char *value, size_t capacity)
+{
+    unsigned i = find(name);
+
+    return i < wanted_count && text_option(wanted[i].options, wanted[i].options_length, key, value, capacity);
 }

@@ -98,3 +98,23 @@ const char *text_word(const char *line, size_t *length)
         ++*length;
     return *length != 0 ? line : NULL;
 }
+
+bool text_option(const char *line, size_t length, const char *key, char *value, size_t capacity)
+{
+    size_t key_length = strlen(key);
+    bool found = false;
+
+    for (size_t start = 0, end; start < length; start = end + 1) {
+        for (end = start; end < length && line[end] != ' ' && line[end] != '\t'; end++)
+            ;
+        if (end - start <= key_length || line[start + key_length] != '=' || memcmp(line + start, key, key_length) != 0)
+            continue;
+        size_t size = end - start - key_length - 1;
+        if (size >= capacity)
+            size = capacity - 1;
+        memcpy(value, line + start + key_length + 1, size);
+        value[size] = '\0';
+        found = true;
+    }
+    return found;
+}

@@ -19,6 +19,10 @@ void text_sanitise(char *to, const void *field, size_t size);
  * stores it and where it ended (when `end` is not NULL); false on overflow or no digits. */
 bool text_to_number(const char *text, const char **end, uint64_t *number);
 
+/* Finds the word KEY=VALUE in a line of words, copies VALUE, cut to capacity - 1 bytes and terminated. False, and
+ * nothing copied, when there is none. The last one counts. */
+bool text_option(const char *line, size_t length, const char *key, char *value, size_t capacity);
+
 /* The next word of a line: skips spaces, stores its length, returns where it begins; NULL at the end. */
 const char *text_word(const char *line, size_t *length);
 

@@ -38,6 +38,10 @@ struct device_identity {
 
 const struct device_identity *device_identity(const struct device *device);
 
+/* What whoever set up the machine says about this device's driver: copies VALUE of KEY=VALUE, terminated. False, and
+ * nothing copied, when nothing is said of KEY; a word that the driver does not ask for has no effect. */
+bool device_option(const struct device *device, const char *key, char *value, size_t capacity);
+
 /* The name that log lines begin with, "virtio-blk0"; valid as long as the device. */
 const char *device_name(const struct device *device);
 

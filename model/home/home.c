@@ -147,6 +147,21 @@ const struct device_identity *device_identity(const struct device *device)
     return &device->description.identity;
 }
 
+bool device_option(const struct device *device, const char *key, char *value, size_t capacity)
+{
+    const char *at = home_options()->driver_options;
+    size_t length = strlen(key);
+
+    (void)device;
+    while (at != NULL && (strncmp(at, key, length) != 0 || at[length] != '=')) {
+        at = strchr(at, ' ');
+        at = at != NULL ? at + 1 : NULL;
+    }
+    if (at != NULL)
+        snprintf(value, capacity, "%.*s", (int)strcspn(at + length + 1, " "), at + length + 1);
+    return at != NULL;
+}
+
 const char *device_name(const struct device *device)
 {
     return device->name;

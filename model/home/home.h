@@ -23,6 +23,7 @@ struct home_options {
     bool writable_completions;    /* else the driver's view of completion memory faults on a write (slower to make) */
     device_address first_address; /* where device addresses begin, of pages; 0: at 4 TiB */
     size_t dma_limit;             /* bytes of owned memory per device; 0: no limit */
+    const char *driver_options;   /* "KEY=VALUE ..." for device_option */
     unsigned cpu_count;           /* that can take messages; 0: 1 */
 };
 

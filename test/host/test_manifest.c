@@ -132,14 +132,37 @@ static void sentences(void **state)
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char sentence[160];
         read(rows[i].text);
-        snprintf(sentence, sizeof sentence, "warn manifest: line %u: %s is not understood; expected: driver NAME\n",
-                 rows[i].line, rows[i].quoted);
+        snprintf(sentence, sizeof sentence,
+                 "warn manifest: line %u: %s is not understood; expected: driver NAME [KEY=VALUE ...]\n", rows[i].line,
+                 rows[i].quoted);
         assert_int_equal(host_log_count(LOG_WARN), 1);
         if (!host_log_has(sentence))
             fail_msg("%s", host_log_text());
         assert_int_equal(wanted_count, 1);
         assert_true(manifest_wants_driver("good"));
     }
+}
+
+static void options(void **state)
+{
+    char value[6] = "-";
+
+    (void)state;
+    read("driver nvme timeout=2s  mode=\ttimeout=30s # timeout=1s\r\ndriver b timeout=4s\ndriver c\n");
+    assert_string_equal(host_log_text(), "");
+    assert_int_equal(wanted_count, 3);
+    assert_true(manifest_driver_option("nvme", "timeout", value, sizeof value)); /* the last one counts */
+    assert_string_equal(value, "30s");
+    assert_true(manifest_driver_option("nvme", "mode", value, sizeof value));
+    assert_string_equal(value, "");
+    assert_true(manifest_driver_option("b", "timeout", value, 2));
+    assert_string_equal(value, "4");
+    static const char *const none[][2] = {{"nvme", "time"}, {"nvme", "timeouts"}, {"c", "timeout"}, {"d", "timeout"}};
+    for (unsigned i = 0; i < 4; i++)
+        assert_false(manifest_driver_option(none[i][0], none[i][1], value, sizeof value));
+    read("driver nvme timeout=2s fast\ndriver nvme =2s\n");
+    assert_int_equal(wanted_count, 0);
+    assert_int_equal(host_log_count(LOG_WARN), 2);
 }
 
 static void long_lines(void **state)
@@ -268,7 +291,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
-        TEST(lines),     TEST(sentences),         TEST(long_lines), TEST(too_many),
+        TEST(lines),     TEST(sentences),         TEST(long_lines), TEST(too_many),           TEST(options),
         TEST(any_bytes), TEST(of_the_bootloader), TEST(falls_back), TEST(no_manifest_at_all),
     };
 
