@@ -3,6 +3,7 @@
  */
 #include "console.h"
 
+#include "iotest.h"
 #include "kernel.h"
 #include "log.h"
 #include "partition.h"
@@ -302,6 +303,7 @@ static const struct command commands[] = {
     {"time", "", "the clock, its source and the timers", run_time},
     {"log", "[LINES]", "the last lines of the log", run_log},
     {"selftest", "[NAME ...]", "run self-tests, all when none is named", run_selftest},
+    {"iotest", "DISK [...]", "load a disk: read, write, mixed or all; depth= size=", iotest},
     {"reboot", "", "stop all devices and restart the machine", run_reboot},
     {"poweroff", "", "stop all devices and switch the machine off", run_poweroff},
     {"panic", "[KIND]", "crash on purpose, to see what a crash says", run_panic},

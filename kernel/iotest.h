@@ -1,0 +1,15 @@
+/* iotest.h: a load for any disk, whose every byte can be checked from outside; iotest.c says how. */
+#ifndef KERNEL_IOTEST_H
+#define KERNEL_IOTEST_H
+
+#include <lib/printf.h>
+
+struct block_device;
+
+/* The disk of this name, NULL when there is none. */
+struct block_device *block_find(const char *name, size_t length);
+
+/* The console's command: prints what came of it. */
+void iotest(struct printer *out, const char *arguments);
+
+#endif
