@@ -59,8 +59,9 @@ PLAYED(rng)
 PLAYED(pci)
 PLAYED(msi)
 PLAYED(smp)
+PLAYED(nvme)
 
-#define ALL "console memory heap timer interrupt discovery net blk rng pci msi smp "
+#define ALL "console memory heap timer interrupt discovery net blk rng pci msi smp nvme "
 
 static void runs(const char *names, const char *expected, unsigned failed)
 {
@@ -93,7 +94,7 @@ static void names(void **state)
         {"n", "", 1},
         {"mem,memory,ory", "memory ", 2},
         {"NET", "", 1},
-        {"console,memory,heap,timer,interrupt,discovery,net,blk,rng,pci,msi,smp", ALL, 0},
+        {"console,memory,heap,timer,interrupt,discovery,net,blk,rng,pci,msi,smp,nvme", ALL, 0},
     };
 
     (void)state;
