@@ -23,6 +23,7 @@ static const struct {
     {"pci", selftest_pci},
     {"msi", selftest_msi},
     {"smp", selftest_smp},
+    {"nvme", selftest_nvme},
 };
 
 enum { TEST_COUNT = sizeof tests / sizeof tests[0] };

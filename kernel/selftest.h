@@ -36,5 +36,6 @@ void selftest_rng(struct selftest_result *result);
 void selftest_pci(struct selftest_result *result);
 void selftest_msi(struct selftest_result *result);
 void selftest_smp(struct selftest_result *result);
+void selftest_nvme(struct selftest_result *result);
 
 #endif

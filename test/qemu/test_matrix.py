@@ -9,8 +9,8 @@ import evidence
 from guest import (MACHINES, X64_EXIT_PASS, blk, make_disk, net, rng, run, transport_globals, transports_of)
 
 ROWS = [(name, transport) for name, on in MACHINES.items() for transport in transports_of(on)]
-ALL_TESTS = {"console", "memory", "heap", "timer", "interrupt", "discovery", "net", "blk", "rng", "pci", "msi", "smp"}
-MAY_SKIP = {"pci", "msi"}  # where the machine has no PCI functions, or none that is heard by message
+ALL_TESTS = {"console", "memory", "heap", "timer", "interrupt", "discovery", "net", "blk", "rng", "pci", "msi", "smp", "nvme"}
+MAY_SKIP = {"pci", "msi", "nvme"}  # where the machine has no PCI functions, none heard by message, no NVMe
 
 
 def check_passed(on, result, skipped=()):
