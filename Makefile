@@ -6,8 +6,11 @@ VERSION := 0.1
 COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 Q       := $(if $(V),,@)
 PYTHON  := /usr/bin/python3
-CC      := clang
-LD      := ld.lld
+# One version of LLVM for the kernel on Debian 12 and 13: the newest that both have.
+LLVM    := 19
+CC      := clang-$(LLVM)
+LD      := ld.lld-$(LLVM)
+HOST_CC := clang
 
 ifeq ($(filter $(ARCH),$(ARCHES)),)
 $(error ARCH=$(ARCH) is not known; use one of: $(ARCHES))
@@ -54,14 +57,20 @@ OBJECTS := $(patsubst %,$B/%.o,$(SOURCES))
 # pages away. test/host/test_boot_code.py keeps everybody else from calling it.
 BOOT_CODE := $(wildcard machine/acpi*.c machine/fdt*.c machine/fw_cfg.c machine/pvh.c machine/efi.c machine/options.c \
                machine/add.c machine/machine.c kernel/discover.c platform/efi_stub.c)
-boot_code = $(if $(filter $<,$(BOOT_CODE)),$Qllvm-objcopy --prefix-alloc-sections=.boot $@)
+boot_code = $(if $(filter $<,$(BOOT_CODE)),$Qllvm-objcopy-$(LLVM) --prefix-alloc-sections=.boot $@)
+
+# What runs only at the addresses that the image is linked at may have them as constants (ARCH_LATE); EARLY_CODE of
+# arch.mk does not. All but boot code, which must stay apart, and what the compiler itself calls is optimised as a
+# whole when it is linked, which saves a tenth.
+late  = $(if $(filter $1,$(EARLY_CODE)),,$(ARCH_LATE))
+whole = $(if $(filter $1,$(EARLY_CODE) $(BOOT_CODE) lib/string.c),,-flto)
 
 $(OBJECTS): $(ROOMS:%=build/rooms/%/.made)
 
 $B/%.c.o: %.c
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  CC  $<")
-	$Q$(CC) $(CFLAGS) $(CFLAGS_$<) -Ibuild/rooms/$(call room,$<) \
+	$Q$(CC) $(CFLAGS) $(call late,$<) $(call whole,$<) $(CFLAGS_$<) -Ibuild/rooms/$(call room,$<) \
 	  $(if $(filter driver,$(call room,$<)),,-Iplatform/$(ARCH)) -c $< -o $@
 	$(boot_code)
 
@@ -105,7 +114,7 @@ $B/kernel-$(ARCH).elf: $B/symbols.o
 	$(if $(V),,@echo "  LD  $@")
 	$Q$(LINK) $B/symbols.o -o $@
 $B/kernel-$(ARCH).efi: $B/kernel-$(ARCH).elf
-	$Qllvm-objcopy -O binary $< $@
+	$Qllvm-objcopy-$(LLVM) -O binary $< $@
 
 ##   make             [ARCH=x64|arm64|rv64] builds build/ARCH/kernel-ARCH.elf, kernel-ARCH.efi and the initial ramdisk
 ##   make kernels     builds for all three; make host: the host tests and vmos-inspect

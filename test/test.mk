@@ -22,12 +22,12 @@ FUZZ_BINARIES := $(FUZZ_TARGETS:%=build/host/fuzz/%)
 $(HOST_BINARIES): build/host/test/%: test/host/test_%.c $$($$*_SOURCES) $(HOST_BASE) $$(HOST_HEADERS) $$($$*_DEPENDS)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  HOST  $@")
-	$Q$(CC) $(HOST_CFLAGS) $($*_CFLAGS) $< $($*_SOURCES) $(HOST_BASE) -o $@ -lcmocka $($*_LIBS)
+	$Q$(HOST_CC) $(HOST_CFLAGS) $($*_CFLAGS) $< $($*_SOURCES) $(HOST_BASE) -o $@ -lcmocka $($*_LIBS)
 
 $(FUZZ_BINARIES): build/host/fuzz/%: test/host/fuzz/fuzz_%.c $$(fuzz_$$*_SOURCES) $(HOST_BASE) $$(HOST_HEADERS)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  FUZZ  $@")
-	$Q$(CC) $(HOST_CFLAGS) -fsanitize=fuzzer $(fuzz_$*_CFLAGS) $< $(fuzz_$*_SOURCES) $(HOST_BASE) -o $@
+	$Q$(HOST_CC) $(HOST_CFLAGS) -fsanitize=fuzzer $(fuzz_$*_CFLAGS) $< $(fuzz_$*_SOURCES) $(HOST_BASE) -o $@
 
 host: $(HOST_BINARIES) $(FUZZ_BINARIES)
 

@@ -1,6 +1,6 @@
-# Symbols of other files are reached from the program counter, never through a table of addresses: early.c runs
-# before the addresses that the image is linked at mean anything.
-ARCH_CFLAGS  := --target=aarch64-unknown-none-elf -march=armv8-a -mgeneral-regs-only -mstrict-align \
+# Every address is computed from the program counter, never read from a table: early.c runs before the addresses that
+# the image is linked at mean anything. One instruction does it (tiny), since the image is smaller than 1 MiB.
+ARCH_CFLAGS  := --target=aarch64-unknown-none-elf -march=armv8-a -mgeneral-regs-only -mstrict-align -mcmodel=tiny -fno-pie \
                 --start-no-unused-arguments -fdirect-access-external-data \
                 --end-no-unused-arguments
 ARCH_LDFLAGS := -m aarch64elf

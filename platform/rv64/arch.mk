@@ -1,6 +1,6 @@
 # Not PIC: with medany every address is computed from the program counter, so that early.c runs anywhere, and
 # no global offset table is needed.
-ARCH_CFLAGS  := --target=riscv64-unknown-none-elf -march=rv64imac -mabi=lp64 -mcmodel=medany -mno-relax -fno-pie \
+ARCH_CFLAGS  := --target=riscv64-unknown-none-elf -march=rv64imac -mabi=lp64 -mcmodel=medany -mrelax -fno-pie \
                 -Wno-unused-command-line-argument
 ARCH_LDFLAGS := -m elf64lriscv
 QEMU         := qemu-system-riscv64

@@ -6,7 +6,7 @@ INSPECT_SOURCES := $(wildcard tools/inspect/*.c machine/acpi*.c machine/fdt*.c m
 build/host/vmos-inspect: $(INSPECT_SOURCES) $(wildcard tools/inspect/*.h machine/*.h include/vmos/*.h lib/*.h)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  HOST  $@")
-	$Q$(CC) -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
+	$Q$(HOST_CC) -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
 	  $(WARNINGS) -Iinclude -I. $(INSPECT_SOURCES) -o $@
 
 host: build/host/vmos-inspect

@@ -26,5 +26,5 @@ symbols_LIBS    := -Wl,-z,noexecstack
 symbols_DEPENDS := kernel/symbols.c kernel/symbols.h
 build/host/symbols_table.S: test/host/support/symbols_subject.S tools/make-symbols
 	@mkdir -p $(@D)
-	$Q$(CC) -c $< -o build/host/symbols_subject.o
+	$Q$(HOST_CC) -c $< -o build/host/symbols_subject.o
 	$Qtools/make-symbols build/host/symbols_subject.o > $@

@@ -18,5 +18,5 @@ fuzz_pci_SOURCES := $(PCI_SOURCES) model/pci_config.c
 build/host/pci_qtest: test/host/pci_qtest.c $(PCI_SOURCES) $(wildcard machine/*.h test/host/support/*.h)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  HOST  $@")
-	$Q$(CC) $(HOST_CFLAGS) $< $(PCI_SOURCES) $(HOST_BASE) -o $@
+	$Q$(HOST_CC) $(HOST_CFLAGS) $< $(PCI_SOURCES) $(HOST_BASE) -o $@
 host: build/host/pci_qtest

@@ -11,7 +11,7 @@ CALLED_BEFORE = {"discover_machine", "discover_print", "discover_more"}
 
 
 def names(arguments, pattern):
-    listed = subprocess.run(["llvm-nm", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(["llvm-nm-19", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return set(re.findall(pattern, listed, re.M))
 
 
@@ -23,7 +23,7 @@ def test_only_boot_calls_boot_code(arch):
                for o in (build / room).rglob("*.o")
                if (ROOT / o.relative_to(build).with_suffix("")).exists()]
     boot = [o for o in objects if ".boot.text" in subprocess.run(
-        ["llvm-readelf", "-SW", o], check=True, capture_output=True, text=True).stdout]
+        ["llvm-readelf-19", "-SW", o], check=True, capture_output=True, text=True).stdout]
     assert len(boot) > 15 and build / "machine/acpi.c.o" in boot
     released = names(["--defined-only", "-g", *boot], r" T (\w+)$")
     callers = {}

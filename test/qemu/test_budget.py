@@ -14,9 +14,9 @@ NAMES = ["q35", "microvm", "gicv2", "gicv3", "plic", "imsic"]
 
 def sections(on):
     """Bytes in memory, bytes of code and data, both without the embedded ramdisk, and bytes that are released: boot code and header."""
-    headers = subprocess.run(["llvm-readelf", "-lW", on.kernel], check=True, capture_output=True, text=True).stdout
+    headers = subprocess.run(["llvm-readelf-19", "-lW", on.kernel], check=True, capture_output=True, text=True).stdout
     loads = [[int(n, 16) for n in line.split()[1:6]] for line in headers.splitlines() if line.split()[:1] == ["LOAD"]]
-    names = subprocess.run(["llvm-nm", on.kernel], check=True, capture_output=True, text=True).stdout
+    names = subprocess.run(["llvm-nm-19", on.kernel], check=True, capture_output=True, text=True).stdout
     address = {line.split()[-1]: int(line.split()[0], 16) for line in names.splitlines()}
     ramdisk = address["initrd_embedded_end"] - address["initrd_embedded"]
     return (sum(load[4] for load in loads) - ramdisk, sum(load[3] for load in loads) - ramdisk,
