@@ -29,6 +29,7 @@ struct dma_block {
 };
 
 struct dma_loan {
+    const void *memory; /* the client's */
     uint32_t length;
     uint16_t generation;
     bool active;
@@ -256,6 +257,7 @@ enum status dma_lend(struct device *device, const struct memory_ref *memory, enu
     *count = 1;
     struct dma_loan *entry = &device->ledger.loans[slot];
     entry->active = true;
+    entry->memory = (const void *)(uintptr_t)bytes.offset;
     entry->length = (uint32_t)bytes.length;
     entry->generation = (entry->generation + 1) & LOAN_GENERATION_MASK;
     device->ledger.loan_count++;
@@ -390,7 +392,10 @@ void device_dma_end(struct device *device, bool confirmed)
 {
     struct dma_ledger *ledger = &device->ledger;
 
-    if (!confirmed) {
+    if (!confirmed) { /* clients have been told that their requests have ended, and may free what they lent */
+        for (uint32_t i = 0; i < ledger->loan_capacity; i++)
+            if (ledger->loans[i].active)
+                heap_keep(ledger->loans[i].memory, ledger->loans[i].length);
         log_error(device->name,
                   "may still reach its memory: %llu bytes of its own and %llu lent to it stay out of use for good",
                   (unsigned long long)ledger->owned_bytes, (unsigned long long)ledger->lent_bytes);

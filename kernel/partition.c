@@ -108,7 +108,12 @@ struct reading {
     void *memory;
     volatile bool done;
     bool late; /* nobody waits any more */
+    struct reading *next;
 };
+
+/* Late ones that have ended. They are freed later than they end: one that ends because its driver is stopped, before
+ * it is known whether the device has let go of the memory. */
+static struct reading *ended_late;
 
 static void reading_free(struct reading *reading)
 {
@@ -121,8 +126,10 @@ static void read_done(struct block_request *request)
     struct reading *reading = request->client;
 
     reading->done = true;
-    if (reading->late)
-        reading_free(reading);
+    if (reading->late) {
+        reading->next = ended_late;
+        ended_late = reading;
+    }
 }
 
 static bool is_read(void *context)
@@ -326,6 +333,11 @@ bool partitions_dispatch(void)
 {
     bool any = tell_refused();
 
+    while (ended_late != NULL) {
+        struct reading *reading = ended_late;
+        ended_late = reading->next;
+        reading_free(reading);
+    }
     if (publications_seen != devices_publications() && !scanning) {
         partitions_scan();
         any = true;

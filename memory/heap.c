@@ -8,7 +8,8 @@
  * A slot in use:   the caller's bytes | guard bytes, at least 6 | 2 bytes: how many of the slot are not the caller's
  * A free slot:     poison, looked at when the slot is used again; slots that were never used hold anything
  *
- * What is refused or found overwritten is a sentence in the log and counted; the heap goes on.
+ * What is refused or found overwritten is a sentence in the log and counted; the heap goes on. What is kept (heap_keep)
+ * stays in use whoever frees it; of small blocks all that share the page with it.
  * One heap, one lock. Interrupt handlers do not allocate.
  */
 #include <memory/memory.h>
@@ -34,6 +35,7 @@ struct slab {
     uint64_t used[USED_WORDS];
     uint8_t class, used_count;
     uint8_t fresh;     /* slots from here on have never been used */
+    bool kept;         /* none of the slots that are in use becomes free any more */
     uint64_t guard[2]; /* right before the first slot */
 };
 
@@ -47,6 +49,7 @@ struct large { /* a run of pages; kept in a small block of its own */
     struct large *next;
     uintptr_t pages; /* the order in the low bits */
     size_t size;
+    bool kept;
 };
 
 static struct {
@@ -263,7 +266,7 @@ static bool small_free(void *block, size_t *size, const void *caller)
         return refuse(block, "points into a block, not to its beginning", caller);
     if (!slot_used(slab, index))
         return refuse(block, "is free already", caller);
-    if (!unseal(block, slot_size, size))
+    if (slab->kept || !unseal(block, slot_size, size))
         return false;
     guard_intact(block, slot_size, *size);
     memset(block, POISON, slot_size);
@@ -350,6 +353,8 @@ static bool large_free(void *block, size_t *size, const void *caller)
         at = &large->next;
     if (large == NULL)
         return refuse(block, "is free already, or never was a block of the heap", caller);
+    if (large->kept)
+        return false;
     unsigned order = (unsigned)(large->pages % PAGE_SIZE);
     size_t record;
     *size = large->size;
@@ -409,6 +414,34 @@ void free(void *memory)
     if ((uintptr_t)memory % PAGE_SIZE == 0 ? large_free(memory, &size, caller) : small_free(memory, &size, caller)) {
         heap.counts.blocks_in_use--;
         heap.counts.bytes_in_use -= size;
+    }
+    lock_release(&lock, saved);
+}
+
+/* ---- Blocks that a device may still write to ------------------------------------------------------------ */
+
+static struct large *run_with(const uint8_t *byte)
+{
+    struct large *large = heap.large;
+
+    while (large != NULL && (size_t)(byte - run_of(large)) >= run_size(large))
+        large = large->next;
+    return large;
+}
+
+void heap_keep(const void *from, size_t size)
+{
+    const uint8_t *byte = from, *end = byte + size;
+    uintptr_t saved = lock_take(&lock);
+
+    while (byte < end) {
+        struct large *large = run_with(byte);
+        struct slab *slab = large == NULL ? slab_of(byte) : NULL;
+        if (large != NULL)
+            large->kept = true;
+        else if (slab != NULL)
+            slab->kept = true;
+        byte = (const uint8_t *)(align_down((uintptr_t)byte, PAGE_SIZE) + PAGE_SIZE);
     }
     lock_release(&lock, saved);
 }

@@ -60,6 +60,10 @@ void vm_stack_destroy(uintptr_t top);
 
 /* vm_map_device, pages_allocate and _aligned, physical_to_virtual, virtual_to_physical: platform/mmu.h */
 
+/* Blocks of the heap that have any of these bytes stay in use for good, whoever frees them: something may still write
+ * there. Other memory is left alone. */
+void heap_keep(const void *from, size_t size);
+
 /* As pages_allocate_aligned, but the contents are undefined. */
 void *pages_allocate_raw(unsigned order, unsigned alignment_order);
 

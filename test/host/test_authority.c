@@ -152,6 +152,7 @@ static void quarantined(void **state)
     assert_int_equal(((uint8_t *)all.queue.submission)[1023], 0x22); /* it is still the device's */
     assert_int_equal(device->ledger.owned_bytes, owned);             /* on the ledger for good */
     assert_int_equal(device->ledger.lent_bytes, 512);
+    assert_int_equal(world.kept_bytes, 512); /* and the heap knows */
     assert_true(host_log_has("virtio-blk0: did not confirm that its DMA has stopped; it is quarantined until"));
     assert_true(host_log_has("12288 bytes of its own and 512 lent to it stay out of use for good"));
     assert_true(world.now_ns >= 100 * NANOSECONDS_PER_MILLISECOND && world.now_ns < NANOSECONDS_PER_SECOND);
@@ -239,6 +240,7 @@ static void order_of_the_end(void **state)
     world_expect_order("vector:masked", "detach", "command:quiet", "=0", "free", "free", "free", NULL);
     assert_false(world_trace_has("command:master,memory,no-intx command:quiet,memory,no-intx command:master"));
     assert_int_equal(world.dirty_frees, 0);
+    assert_int_equal(world.kept_bytes, 0);
     assert_int_equal(device->events, 0);
     assert_int_equal(device->ownership.state, DEVICE_FREE);
     const struct pci_model_function *model = pci_model_at(&world.pci, function);

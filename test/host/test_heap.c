@@ -318,6 +318,37 @@ static void a_write_far_beyond_the_end_keeps_the_block(void **state)
     pages_free((void *)align_down((uintptr_t)block, PAGE_SIZE), 0);
 }
 
+/* Whoever frees it: also in the middle of a block, over several blocks, and what is no block at all. */
+static void what_is_kept_is_never_free_again(void **state)
+{
+    uint8_t *small = vmos_malloc(24), *next = vmos_malloc(24), *other = vmos_malloc(1000);
+    uint8_t *large = vmos_malloc(3 * PAGE_SIZE), *free_one = vmos_malloc(3 * PAGE_SIZE);
+    uint8_t outside[8];
+
+    (void)state;
+    heap_keep(small + 8, 4);
+    heap_keep(large + 2 * PAGE_SIZE - 4, 8);
+    heap_keep(outside, sizeof outside);
+    memset(small, 0x11, 24);
+    memset(large, 0x22, 3 * PAGE_SIZE);
+    vmos_free(small);
+    vmos_free(large);
+    vmos_free(free_one);
+    vmos_free(other);
+    assert_int_equal(counts().blocks_in_use, 3); /* with the one that shares a page */
+    assert_int_equal(pages_out, 1 + 4 + 1);
+    assert_int_equal(large[PAGE_SIZE], 0x22);
+    for (unsigned i = 0; i < 200; i++)
+        assert_ptr_not_equal(vmos_malloc(24), small);
+    vmos_free(next);
+    assert_int_equal(small[0], 0x11);
+    assert_int_equal(counts().double_frees, 0);
+    memset(&heap, 0, sizeof heap);
+    for (unsigned i = 0; i < RUNS; i++)
+        if (runs[i].pages != NULL)
+            pages_free(runs[i].pages, runs[i].order);
+}
+
 static void a_write_before_the_first_block_is_noticed(void **state)
 {
     uint8_t *block = vmos_malloc(24);
@@ -373,6 +404,7 @@ static const struct CMUnitTest tests[] = {
     TEST(what_is_not_a_block_is_refused),
     TEST(a_write_beyond_the_end_is_noticed),
     TEST(a_write_far_beyond_the_end_keeps_the_block),
+    TEST(what_is_kept_is_never_free_again),
     TEST(a_write_before_the_first_block_is_noticed),
     TEST(a_write_after_free_withdraws_the_slot),
     TEST(freed_memory_is_poisoned),

@@ -41,6 +41,7 @@ struct world {
     unsigned fail_calloc;    /* so many calls of calloc later one fails; 0: none does */
     unsigned fail_pages;     /* the same for pages */
     unsigned pages_live;     /* frames handed out */
+    uint64_t kept_bytes;     /* of clients, never to be freed */
     unsigned dirty_frees;    /* pages that came back with something in them */
     uint64_t stuck_register; /* physical address (or port) that keeps stuck_value whatever is written */
     uint32_t stuck_value;
