@@ -41,10 +41,11 @@ static void answered(struct nvme *nvme, uint16_t status, uint32_t result)
 }
 
 /* Lets the answer come. Looks now and then without an interrupt: a message may get lost, and a wire may be held by an
- * I/O queue, whose turn comes later. */
+ * I/O queue, whose turn comes later. One message for all queues is not waited for: it may be about an I/O queue, and
+ * handle is to hear of it. */
 static void wait_for_answer(struct nvme *nvme, uint64_t deadline)
 {
-    uint32_t events = nvme->interrupts[0].delivery == INTERRUPT_MESSAGE;
+    uint32_t events = nvme->interrupts[0].delivery == INTERRUPT_MESSAGE && nvme->interrupt_count > 1;
     uint64_t pause = 20 * NANOSECONDS_PER_MICROSECOND;
 
     for (;;) {

@@ -463,6 +463,55 @@ static void changes(void **state)
     nvme_close(&scene);
 }
 
+/* One message is for all queues: what an I/O queue has to say while a command of the admin queue is waited for is heard
+ * when that is over, not a second later as a lost interrupt. */
+static void one_message_for_all(void **state)
+{
+    struct nvme_model_options options = nvme_plain;
+    struct nvme_scene scene;
+    struct job *jobs[8];
+
+    (void)state;
+    options.vectors = 1;
+    options.delay_ns = 200 * NANOSECONDS_PER_MICROSECOND;
+    assert_int_equal(nvme_open(&scene, &options, NULL), STATUS_OK);
+    for (unsigned i = 0; i < 8; i++)
+        jobs[i] = job_create(scene.block, BLOCK_READ, i, 1, 0);
+    for (unsigned round = 1; round <= 40; round++) {
+        uint64_t began = clock_now();
+        for (unsigned i = 0; i < 8; i++)
+            jobs[i]->done = 0;
+        jobs_submit(scene.block, jobs, 8);
+        nvme_model_event(scene.model, 2, 0, 4);
+        jobs_wait(&scene, 8 * round);
+        assert_true(clock_now() - began < NANOSECONDS_PER_SECOND / 4);
+        home_run(scene.device, NANOSECONDS_PER_SECOND / 4, NULL, NULL);
+    }
+    assert_false(host_log_has("interrupt was lost"));
+    assert_true(scene.model->events > 20);
+    for (unsigned i = 0; i < 8; i++)
+        job_destroy(jobs[i]);
+    nvme_close(&scene);
+}
+
+/* An answer that is there when its deadline is looked at is taken, late as it is, and nothing is aborted. */
+static void answered_when_time_is_over(void **state)
+{
+    struct nvme_model_options options = nvme_plain;
+    struct home_options home = {.seed = 1, .driver_options = "timeout=1s"};
+    struct nvme_scene scene;
+
+    (void)state;
+    options.evil = NVME_NO_INTERRUPT;
+    options.times = 1;
+    assert_int_equal(nvme_open(&scene, &options, &home), STATUS_OK);
+    assert_int_equal(job_one_of(&scene, BLOCK_READ, 0, 1), STATUS_OK);
+    assert_true(host_log_has("has an answer whose interrupt was lost (1 times)"));
+    assert_false(host_log_has("never finished it"));
+    assert_int_equal(scene.model->aborts, 0);
+    nvme_close(&scene);
+}
+
 /* ---- Life
  * ---------------------------------------------------------------------------------------------------------------- */
 
@@ -622,6 +671,8 @@ int main(void)
         cmocka_unit_test(without_cache_and_abilities),
         cmocka_unit_test(depths),
         cmocka_unit_test(one_queue_for_each_cpu),
+        cmocka_unit_test(one_message_for_all),
+        cmocka_unit_test(answered_when_time_is_over),
         cmocka_unit_test(doorbells),
         cmocka_unit_test(submitting_from_done),
         cmocka_unit_test(doorbell_buffer),
