@@ -32,13 +32,18 @@ static const struct device_window *place_of(struct device *device, unsigned inde
     return device_window_at(device, index, offset, width);
 }
 
-/* Waits until bits of a register read 0. A register of all ones belongs to nobody. */
-static bool wait_clear(const struct device_window *place, uint64_t offset, unsigned width, uint32_t bits, unsigned ms)
+/* Waits until bits of a register read 0. A register of all ones belongs to nobody: nor is a device waited for that has
+ * left meanwhile, whose CAP.TO reads as two minutes. */
+static bool wait_clear(const struct device *device, const struct device_window *place, uint64_t offset, unsigned width,
+                       uint32_t bits, unsigned ms)
 {
+    uint32_t ones = UINT32_MAX >> (32 - 8 * width);
+
     for (unsigned tried = 0;; tried++) {
-        if ((register_read(place, offset, width) & bits) == 0)
+        uint32_t value = register_read(place, offset, width);
+        if ((value & bits) == 0)
             return true;
-        if (tried == ms)
+        if (tried == ms || (value == ones && device_is_absent(device)))
             return false;
         clock_spin(NANOSECONDS_PER_MILLISECOND);
     }
@@ -51,7 +56,7 @@ static bool reset_status(struct device *device, unsigned index, uint64_t offset,
     if (place == NULL)
         return true;
     register_write(place, offset, width, 0);
-    return wait_clear(place, offset, width, UINT32_MAX, CLASS_TRIES_MS);
+    return wait_clear(device, place, offset, width, UINT32_MAX, CLASS_TRIES_MS);
 }
 
 static bool reset_virtio(struct device *device)
@@ -85,7 +90,7 @@ static bool reset_nvme(struct device *device)
     unsigned timeout_ms = (register_read(place, CAP, 4) >> 24) * TO_UNIT_MS;
     if ((configuration & ENABLE) != 0)
         register_write(place, CC, 4, configuration & ~(uint32_t)ENABLE);
-    return wait_clear(place, CSTS, 4, READY, timeout_ms != 0 ? timeout_ms : TO_UNIT_MS) &&
+    return wait_clear(device, place, CSTS, 4, READY, timeout_ms != 0 ? timeout_ms : TO_UNIT_MS) &&
            (register_read(place, CC, 4) & ENABLE) == 0;
 }
 

@@ -239,6 +239,30 @@ static void nvme_switch_is_stuck(void **state)
     assert_int_equal(device->ownership.state, DEVICE_QUARANTINED);
 }
 
+static void leaves_in_the_end(void)
+{
+    if (world_trace_has("write32:"))
+        pci_model_at(&world.pci, 0)->gone = true;
+}
+
+/* It leaves while it is being disabled: nobody waits until the two minutes are over that its CAP.TO then reads. */
+static void nvme_leaves_meanwhile(void **state)
+{
+    (void)state;
+    struct device *device = nvme_in_use();
+    uint64_t began = world.now_ns, base = device->function->bars[0].cpu_address;
+    world_register(base)[NVME_CAP + 3] = 0xff;
+    world.stuck_register = base + NVME_CSTS;
+    world.stuck_value = UINT32_MAX;
+    world_trace_clear();
+    world.on_access = leaves_in_the_end;
+    device_revoke(device, "its driver crashed");
+    world.on_access = NULL;
+    assert_int_equal(device->ownership.state, DEVICE_QUARANTINED);
+    assert_true(device->gone);
+    assert_true(world.now_ns - began < 100 * MILLISECOND);
+}
+
 /* ---- What firmware left running ---------------------------------------------------------------------------------- */
 
 static void left_running(void **state)
@@ -308,6 +332,7 @@ int main(void)
         TEST(nvme_is_disabled),
         TEST(nvme_stays_ready),
         TEST(nvme_switch_is_stuck),
+        TEST(nvme_leaves_meanwhile),
         TEST(left_running),
         TEST(left_running_for_good),
         TEST(left_running_unknown),
