@@ -55,25 +55,23 @@ static volatile uint8_t *map_bus(const struct machine_host_bridge *bridge, uint8
     return vm_map_device(at, BUS_SIZE);
 }
 
-/* The register itself; NULL when its bus cannot be mapped. Two CPUs that miss at once both map, and get the
- * same address; a place is read whole or not at all because its pointer is written last. */
+/* The register itself; NULL when its bus cannot be mapped. Who misses maps, and gets the same address as another who
+ * does so at once. Which bus it is stands in the same word as where: an interrupt handler that looks at its device, or
+ * another CPU, may put another bus into the place at any time. */
 static volatile uint8_t *ecam_register(const struct pci_access *access, struct pci_address where, unsigned offset)
 {
     struct pci_machine_access *self = (struct pci_machine_access *)(uintptr_t)access;
-    unsigned slot = where.bus % PCI_ACCESS_MAPPED_BUSES;
-    volatile uint8_t *space = __atomic_load_n(&self->mapped[slot].space, __ATOMIC_ACQUIRE);
+    uintptr_t *place = &self->mapped[where.bus % PCI_ACCESS_MAPPED_BUSES];
+    uintptr_t mapped = __atomic_load_n(place, __ATOMIC_ACQUIRE);
 
-    if (space == NULL || self->mapped[slot].bus != where.bus) {
-        space = map_bus(self->bridge, where.bus);
+    if (mapped == 0 || mapped % PAGE_SIZE != where.bus) {
+        volatile uint8_t *space = map_bus(self->bridge, where.bus);
         if (space == NULL)
             return NULL;
-        uintptr_t saved = cpu_interrupts_disable();
-        __atomic_store_n(&self->mapped[slot].space, NULL, __ATOMIC_RELEASE);
-        self->mapped[slot].bus = where.bus;
-        __atomic_store_n(&self->mapped[slot].space, space, __ATOMIC_RELEASE);
-        cpu_interrupts_restore(saved);
+        mapped = (uintptr_t)space | where.bus; /* a bus begins at a page */
+        __atomic_store_n(place, mapped, __ATOMIC_RELEASE);
     }
-    return space + ((unsigned)where.devfn << 12 | offset);
+    return (volatile uint8_t *)(mapped & ~(uintptr_t)(PAGE_SIZE - 1)) + ((unsigned)where.devfn << 12 | offset);
 }
 
 static uint32_t ecam_read(const struct pci_access *access, struct pci_address where, unsigned offset, unsigned width)

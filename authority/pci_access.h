@@ -13,10 +13,7 @@ enum { PCI_ACCESS_MAPPED_BUSES = 8 };
 struct pci_machine_access {
     struct pci_access access; /* first: what is passed on */
     const struct machine_host_bridge *bridge;
-    struct {
-        volatile uint8_t *space; /* NULL: none yet */
-        uint8_t bus;
-    } mapped[PCI_ACCESS_MAPPED_BUSES];
+    uintptr_t mapped[PCI_ACCESS_MAPPED_BUSES]; /* where it is, with its number in the low bits; 0: none yet */
 };
 
 /* `out` and `bridge` must live as long as out->access is used. Maps nothing yet: a bus is mapped, for good,
