@@ -153,8 +153,10 @@ def test_partitions(name, tmp_path):
     its backup; one without is left alone."""
     good, damaged, wiped, old = (image(tmp_path / f"disk{i}") for i in range(4))
     with open(damaged, "r+b") as disk:
+        disk.seek(512 + 60)  # of its GUID, which is another each time
+        byte = disk.read(1)[0]
         disk.seek(512 + 60)
-        disk.write(b"?")
+        disk.write(bytes([byte ^ 1]))
     with open(wiped, "r+b") as disk:
         disk.seek(512)
         disk.write(bytes(33 * 512))
