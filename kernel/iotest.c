@@ -1,5 +1,5 @@
 /*
- * iotest.c: a load for any disk, whose every byte can be checked from outside.
+ * iotest.c: a load for any disk or partition, whose every byte can be checked from outside.
  *
  *     iotest NAME read|write|mixed|all [count=1000] [depth=32] [size=4K] [span=4M] [first=BLOCK] [seed=1] [skew=BYTES]
  *
@@ -14,48 +14,61 @@
  *
  * A request waits while another one of its piece is in flight, so the last word about a piece is that of the last
  * request that wrote it, whatever order the disk keeps. All reads are held against this, and in the end all pieces are
- * read again. `skew` places the memory that many bytes into a page.
+ * read again. `skew` places the memory that many bytes into a page. Once a request ends with `revoked` the disk has
+ * been taken away, and nothing more is asked of it.
  */
 #include "iotest.h"
 #include "kernel.h"
+#include "partition.h"
 
-#include <authority/device.h>
 #include <lib/malloc.h>
 #include <lib/string.h>
 #include <lib/text.h>
 #include <memory/memory.h>
 #include <platform/clock.h>
-#include <vmos/block.h>
 
 #define GOLDEN      UINT64_C(0x9e3779b97f4a7c15)
 #define PATIENCE_NS (300 * NANOSECONDS_PER_SECOND)
 
 enum { MOST_DEPTH = 1024, MOST_PIECES = 1 << 16, UNKNOWN = 0, ZEROES = UINT32_MAX };
-enum mode { MODE_READ, MODE_WRITE, MODE_MIXED, MODE_ALL };
+
+/* What each kind of request is, by its place in OPERATIONS, which is that in enum block_operation; t: a write through
+ * the cache. */
+#define OPERATIONS "rwfdzt"
+static const struct mode {
+    char name[6], kinds[17];
+} modes[] = {{"read", "r"}, {"write", "w"}, {"mixed", "rrrrrrrwwwwwwwtf"}, {"all", "rrrrrrwwwwwwtfzd"}};
+
+enum number { COUNT, DEPTH, SIZE, SPAN, FIRST, SEED, SKEW, NUMBERS };
+static const char number_names[NUMBERS][6] = {"count", "depth", "size", "span", "first", "seed", "skew"};
 
 struct job {
     struct block_request request;
     struct memory_ref segment;
     uint8_t *memory;
     uint32_t piece, version; /* version: that it writes, or expects to read */
-    bool counts;             /* occupies its piece */
     struct iotest *test;
     struct job *next; /* free, or finished */
 };
 
+struct piece {
+    uint32_t version;
+    bool busy;
+};
+
 struct iotest {
-    struct block_device *block;
-    enum mode mode;
-    uint64_t count, depth, size, span, first, seed, skew;
-    uint32_t pieces;
-    uint32_t *versions;
-    uint8_t *busy; /* by piece */
+    struct block_device *block; /* only while it is published: a disk can leave in the middle of this */
+    char name[PARTITION_NAME_SIZE];
+    uint64_t number[NUMBERS], blocks; /* blocks of a piece */
+    const char *kinds;
+    uint32_t piece_count, in_flight;
+    struct piece *pieces;
     struct job *jobs, *free, *finished;
     struct block_request **batch;
-    uint32_t in_flight;
     uint64_t done[BLOCK_WRITE_ZEROES + 1], failed, wrong, longest_ns;
-    enum status failure;
     uint64_t failed_block, wrong_block;
+    enum status failure;
+    bool over, checking; /* the disk was taken away; the load is over, and its pieces are read */
 };
 
 static uint64_t mix(uint64_t x)
@@ -66,83 +79,73 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 31;
 }
 
-static uint64_t contents(const struct iotest *test, uint32_t piece, uint32_t version)
+/* Fills the memory with the job's contents, or sees whether it holds them. */
+static bool contents(const struct iotest *test, const struct job *job, bool fill)
 {
-    return mix(mix(test->seed) + ((uint64_t)piece << 32) + version);
-}
+    bool zeroes = job->version == (uint32_t)ZEROES;
+    uint64_t word = zeroes ? 0 : mix(mix(test->number[SEED]) + ((uint64_t)job->piece << 32) + job->version);
 
-static void fill(const struct iotest *test, struct job *job)
-{
-    uint64_t word = contents(test, job->piece, job->version);
-
-    for (uint64_t at = 0; at < test->size; at += sizeof word, word += GOLDEN)
-        memcpy(job->memory + at, &word, sizeof word);
-}
-
-static bool holds(const struct iotest *test, const struct job *job)
-{
-    uint64_t word = job->version == ZEROES ? 0 : contents(test, job->piece, job->version);
-
-    for (uint64_t at = 0; at < test->size; at += sizeof word, word += job->version == ZEROES ? 0 : GOLDEN)
-        if (memcmp(job->memory + at, &word, sizeof word) != 0)
+    for (uint64_t at = 0; at < test->number[SIZE]; at += sizeof word, word += zeroes ? 0 : GOLDEN)
+        if (fill)
+            memcpy(job->memory + at, &word, sizeof word);
+        else if (memcmp(job->memory + at, &word, sizeof word) != 0)
             return false;
     return true;
 }
 
 /* ---- Requests ------------------------------------------------------------------------------------------------ */
 
+static void job_add(struct job **list, struct job *job)
+{
+    job->next = *list;
+    *list = job;
+}
+
+static struct job *job_take(struct job **list)
+{
+    struct job *job = *list;
+
+    *list = job->next;
+    return job;
+}
+
 static void request_done(struct block_request *request)
 {
     struct job *job = request->client;
 
-    job->next = job->test->finished;
-    job->test->finished = job;
+    job_add(&job->test->finished, job);
 }
 
-static enum block_operation choose(enum mode mode, unsigned kind, bool *through)
+static struct block_request *begin(struct iotest *test, char kind, uint32_t piece, uint32_t version)
 {
-    static const uint8_t mixed[] = {7, 15, 15, 16, 16}, all[] = {6, 13, 14, 15, 16}; /* where the next kind begins */
-    const uint8_t *ends = mode == MODE_MIXED ? mixed : all;
+    struct job *job = job_take(&test->free);
+    unsigned operation = (unsigned)(strchr(OPERATIONS, kind) - OPERATIONS);
+    bool through = operation > BLOCK_WRITE_ZEROES, placed = operation != BLOCK_FLUSH;
+    struct piece *of = &test->pieces[piece];
 
-    *through = mode >= MODE_MIXED && kind == ends[1] - 1u;
-    if (mode < MODE_MIXED)
-        return mode == MODE_READ ? BLOCK_READ : BLOCK_WRITE;
-    return kind < ends[0]                         ? BLOCK_READ
-           : kind < ends[1]                       ? BLOCK_WRITE
-           : kind < ends[2] || mode == MODE_MIXED ? BLOCK_FLUSH
-           : kind < ends[3]                       ? BLOCK_WRITE_ZEROES
-                                                  : BLOCK_DISCARD;
-}
-
-static struct block_request *begin(struct iotest *test, enum block_operation operation, uint32_t piece,
-                                   uint32_t version, bool through)
-{
-    struct job *job = test->free;
-    uint64_t blocks = test->size / test->block->info.block_size;
-    bool moves = operation == BLOCK_READ || operation == BLOCK_WRITE;
-
-    test->free = job->next;
+    if (through)
+        operation = BLOCK_WRITE;
     job->piece = piece;
-    job->version = operation == BLOCK_READ ? test->versions[piece] : version;
-    job->counts = operation != BLOCK_FLUSH;
-    job->request = (struct block_request){.operation = operation,
-                                          .first_block = job->counts ? test->first + piece * blocks : 0,
-                                          .block_count = job->counts ? blocks : 0,
+    job->version = operation == BLOCK_READ           ? of->version
+                   : operation == BLOCK_WRITE_ZEROES ? (uint32_t)ZEROES
+                   : operation == BLOCK_DISCARD      ? (uint32_t)UNKNOWN
+                                                     : version;
+    job->request = (struct block_request){.operation = (enum block_operation)operation,
+                                          .first_block = placed ? test->number[FIRST] + piece * test->blocks : 0,
+                                          .block_count = placed ? test->blocks : 0,
                                           .force_unit_access = through,
                                           .segments = &job->segment,
-                                          .segment_count = moves,
+                                          .segment_count = operation <= BLOCK_WRITE,
                                           .done = request_done,
                                           .client = job};
     if (operation == BLOCK_WRITE)
-        fill(test, job);
+        contents(test, job, true);
     else if (operation == BLOCK_READ)
-        memset(job->memory, 0xa5, test->size);
-    if (job->counts && operation != BLOCK_READ)
-        test->versions[piece] = operation == BLOCK_WRITE          ? version
-                                : operation == BLOCK_WRITE_ZEROES ? (uint32_t)ZEROES
-                                                                  : (uint32_t)UNKNOWN;
-    if (job->counts)
-        test->busy[piece] = true;
+        memset(job->memory, 0xa5, test->number[SIZE]);
+    if (placed) {
+        of->version = job->version;
+        of->busy = true;
+    }
     test->in_flight++;
     return &job->request;
 }
@@ -150,24 +153,26 @@ static struct block_request *begin(struct iotest *test, enum block_operation ope
 static void ended(struct iotest *test, struct job *job)
 {
     const struct block_request *request = &job->request;
+    struct piece *of = &test->pieces[job->piece];
 
     test->in_flight--;
-    test->done[request->operation]++;
+    if (!test->checking)
+        test->done[request->operation]++;
+    test->over |= request->status == STATUS_REVOKED;
     if (request->status != STATUS_OK) {
         if (test->failed++ == 0) {
             test->failure = request->status;
             test->failed_block = request->first_block;
         }
-        if (request->operation != BLOCK_READ && job->counts)
-            test->versions[job->piece] = UNKNOWN; /* some of it may have been written */
-    } else if (request->operation == BLOCK_READ && job->version != UNKNOWN && !holds(test, job)) {
+        if (request->operation != BLOCK_READ && request->operation != BLOCK_FLUSH)
+            of->version = UNKNOWN; /* some of it may have been written */
+    } else if (request->operation == BLOCK_READ && job->version != UNKNOWN && !contents(test, job, false)) {
         if (test->wrong++ == 0)
             test->wrong_block = request->first_block;
     }
-    if (job->counts)
-        test->busy[job->piece] = false;
-    job->next = test->free;
-    test->free = job;
+    if (request->operation != BLOCK_FLUSH)
+        of->busy = false;
+    job_add(&test->free, job);
 }
 
 static bool any_finished(void *context)
@@ -186,194 +191,180 @@ static bool turn(struct iotest *test, unsigned batched)
 {
     const struct block_device *block = test->block;
     uint64_t begun = clock_now();
-    unsigned taken = 0;
 
-    while ((taken += block->ops->submit(block->driver, test->batch + taken, batched - taken)) < batched) {
-        if (clock_now() - begun > PATIENCE_NS)
-            return false;
-        kernel_wait(never, NULL, clock_now() + NANOSECONDS_PER_MILLISECOND);
+    for (unsigned taken = 0; taken < batched;) {
+        if (!block_is_published(block)) {
+            for (; taken < batched; taken++) {
+                test->batch[taken]->status = STATUS_REVOKED;
+                request_done(test->batch[taken]);
+            }
+            break;
+        }
+        taken += block->ops->submit(block->driver, test->batch + taken, batched - taken);
+        if (taken < batched) {
+            if (clock_now() - begun > PATIENCE_NS)
+                return false;
+            kernel_wait(never, NULL, clock_now() + NANOSECONDS_PER_MILLISECOND);
+        }
     }
     if (!kernel_wait(any_finished, test, begun + PATIENCE_NS))
         return false;
     uint64_t took = clock_now() - begun;
     if (took > test->longest_ns)
         test->longest_ns = took;
-    while (test->finished != NULL) {
-        struct job *job = test->finished;
-        test->finished = job->next;
-        ended(test, job);
-    }
+    while (test->finished != NULL)
+        ended(test, job_take(&test->finished));
     return true;
 }
 
-/* All requests of the load; false: the disk does not answer. */
+/* The next request into the batch; false: it must wait for one that is in flight. */
+static bool next_of_load(struct iotest *test, uint64_t next, unsigned *batched)
+{
+    uint64_t random = mix((test->number[SEED] << 32) + next);
+    uint32_t piece = (uint32_t)(random % test->piece_count);
+    char kind = test->kinds[(random >> 60) % strlen(test->kinds)];
+
+    if (kind != 'f' && test->pieces[piece].busy)
+        return false;
+    test->batch[(*batched)++] = begin(test, kind, piece, (uint32_t)next + 1);
+    return true;
+}
+
+/* All requests of the load, or one for each piece whose contents are known; false: the disk does not answer. */
 static bool load(struct iotest *test)
 {
-    uint64_t next = 0;
+    uint64_t next = 0, count = test->checking ? test->piece_count : test->number[COUNT];
 
-    while (next < test->count || test->in_flight != 0) {
+    for (;;) {
         unsigned batched = 0;
-        for (; next < test->count && test->free != NULL; next++) {
-            uint64_t random = mix((test->seed << 32) + next);
-            uint32_t piece = (uint32_t)(random % test->pieces);
-            bool through;
-            enum block_operation operation = choose(test->mode, (unsigned)(random >> 60), &through);
-            if (operation != BLOCK_FLUSH && test->busy[piece])
-                break;
-            test->batch[batched++] = begin(test, operation, piece, (uint32_t)next + 1, through);
-        }
+        for (; next < count && test->free != NULL && !test->over; next++)
+            if (!test->checking) {
+                if (!next_of_load(test, next, &batched))
+                    break;
+            } else if (test->pieces[next].version != UNKNOWN) {
+                test->batch[batched++] = begin(test, 'r', (uint32_t)next, 0);
+            }
+        if (test->in_flight == 0)
+            return true;
         if (!turn(test, batched))
             return false;
     }
-    return true;
-}
-
-/* Reads what is known of every piece. */
-static bool check(struct iotest *test)
-{
-    uint32_t next = 0;
-
-    while (next < test->pieces || test->in_flight != 0) {
-        unsigned batched = 0;
-        for (; next < test->pieces && test->free != NULL; next++)
-            if (test->versions[next] != UNKNOWN)
-                test->batch[batched++] = begin(test, BLOCK_READ, next, 0, false);
-        if (test->in_flight != 0 && !turn(test, batched))
-            return false;
-    }
-    return true;
 }
 
 /* ---- Setting up ---------------------------------------------------------------------------------------------- */
 
 static bool make_jobs(struct iotest *test)
 {
-    test->versions = calloc(test->pieces, sizeof *test->versions);
-    test->busy = calloc(test->pieces, 1);
-    test->jobs = calloc(test->depth, sizeof *test->jobs);
-    test->batch = calloc(test->depth, sizeof(struct block_request *));
-    if (test->versions == NULL || test->busy == NULL || test->jobs == NULL || test->batch == NULL)
+    uint64_t depth = test->number[DEPTH], size = test->number[SIZE], skew = test->number[SKEW];
+
+    test->pieces = calloc(test->piece_count, sizeof *test->pieces);
+    test->jobs = calloc(depth, sizeof *test->jobs);
+    test->batch = calloc(depth, sizeof(struct block_request *));
+    if (test->pieces == NULL || test->jobs == NULL || test->batch == NULL)
         return false;
-    for (uint64_t i = 0; i < test->depth; i++) {
+    for (uint64_t i = 0; i < depth; i++) {
         struct job *job = &test->jobs[i];
-        uint8_t *memory = aligned_alloc(PAGE_SIZE, test->size + (test->skew != 0 ? PAGE_SIZE : 0));
+        uint8_t *memory = aligned_alloc(PAGE_SIZE, size + (skew != 0 ? PAGE_SIZE : 0));
         if (memory == NULL)
             return false;
-        job->memory = memory + test->skew;
-        job->segment = (struct memory_ref){.offset = (uintptr_t)job->memory, .length = test->size};
+        job->memory = memory + skew;
+        job->segment = (struct memory_ref){.offset = (uintptr_t)job->memory, .length = size};
         job->test = test;
-        job->next = test->free;
-        test->free = job;
+        job_add(&test->free, job);
     }
     return true;
 }
 
 static void free_jobs(struct iotest *test)
 {
-    for (uint64_t i = 0; test->jobs != NULL && i < test->depth; i++)
+    for (uint64_t i = 0; test->jobs != NULL && i < test->number[DEPTH]; i++)
         if (test->jobs[i].memory != NULL)
-            free(test->jobs[i].memory - test->skew);
+            free(test->jobs[i].memory - test->number[SKEW]);
     free(test->jobs);
     free(test->batch);
-    free(test->busy);
-    free(test->versions);
+    free(test->pieces);
     free(test);
-}
-
-struct block_device *block_find(const char *name, size_t length)
-{
-    for (struct device *device = device_first(); device != NULL; device = device->next)
-        for (struct block_device *block = device->blocks; block != NULL; block = block->next)
-            if (strlen(block->name) == length && memcmp(block->name, name, length) == 0)
-                return block;
-    return NULL;
 }
 
 /* NULL, or what is wrong with a word. */
 static const char *read_word(struct iotest *test, const char *word, size_t length)
 {
-    static const char *const modes[] = {"read", "write", "mixed", "all"};
-    const struct {
-        const char *name;
-        uint64_t *value;
-    } numbers[] = {{"count", &test->count}, {"depth", &test->depth}, {"size", &test->size}, {"span", &test->span},
-                   {"first", &test->first}, {"seed", &test->seed},   {"skew", &test->skew}};
     const char *end;
 
     for (unsigned i = 0; i < sizeof modes / sizeof modes[0]; i++)
-        if (strlen(modes[i]) == length && memcmp(modes[i], word, length) == 0) {
-            test->mode = (enum mode)i;
+        if (strlen(modes[i].name) == length && memcmp(modes[i].name, word, length) == 0) {
+            test->kinds = modes[i].kinds;
             return NULL;
         }
-    for (unsigned i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        size_t name = strlen(numbers[i].name);
-        if (length > name && memcmp(word, numbers[i].name, name) == 0 && word[name] == '=')
-            return text_to_number(word + name + 1, &end, numbers[i].value) && end == word + length ? NULL
+    for (unsigned i = 0; i < NUMBERS; i++) {
+        size_t name = strlen(number_names[i]);
+        if (length > name && memcmp(word, number_names[i], name) == 0 && word[name] == '=')
+            return text_to_number(word + name + 1, &end, &test->number[i]) && end == word + length ? NULL
                                                                                                    : "is no number";
     }
     return "is not known";
 }
 
 /* NULL, or what is wrong. */
-static const char *check_numbers(struct iotest *test)
+static const char *check_numbers(struct iotest *test, const struct block_info *info)
 {
-    const struct block_info *info = &test->block->info;
+    uint64_t *number = test->number;
 
-    if (test->size == 0 || test->size % info->block_size != 0 || test->size > 64 << 20)
+    if (number[SIZE] == 0 || number[SIZE] % info->block_size != 0 || number[SIZE] > 64 << 20)
         return "size must be whole blocks, at most 64M";
-    if (test->first >= info->block_count)
+    if (number[FIRST] >= info->block_count)
         return "first lies behind the end of the disk";
-    uint64_t blocks = info->block_count - test->first;
-    if (test->span / info->block_size > blocks)
-        test->span = blocks * info->block_size;
-    if (test->span < test->size || test->span / test->size > MOST_PIECES)
+    uint64_t blocks = info->block_count - number[FIRST];
+    if (number[SPAN] / info->block_size > blocks)
+        number[SPAN] = blocks * info->block_size;
+    uint64_t pieces = number[SPAN] / number[SIZE];
+    if (pieces == 0 || pieces > MOST_PIECES)
         return "span must be from 1 to 65536 times size";
-    if (test->depth == 0 || test->depth > MOST_DEPTH || test->count == 0 || test->count >= UINT32_MAX)
+    if (number[DEPTH] - 1 >= MOST_DEPTH || number[COUNT] - 1 >= UINT32_MAX - 1u)
         return "depth must be from 1 to 1024, and count at least 1";
-    if (test->skew >= PAGE_SIZE || test->skew % 4 != 0)
+    if (number[SKEW] >= PAGE_SIZE || number[SKEW] % 4 != 0)
         return "skew must be a multiple of 4 below 4096";
-    test->pieces = (uint32_t)(test->span / test->size);
+    test->piece_count = (uint32_t)pieces;
+    test->blocks = number[SIZE] / info->block_size;
     return NULL;
 }
 
 static void report(const struct iotest *test, struct printer *out, uint64_t took_ns, uint64_t asleep_ns)
 {
+    const unsigned long long us = NANOSECONDS_PER_MICROSECOND;
+    const uint64_t *done = test->done;
     char size[24];
 
-    format_size(size, sizeof size, test->size);
-    print(out, "iotest %s: %llu read, %llu written, %llu flushed, %llu discarded, %llu zeroed, of %s at depth %llu\n",
-          test->block->name, (unsigned long long)test->done[BLOCK_READ], (unsigned long long)test->done[BLOCK_WRITE],
-          (unsigned long long)test->done[BLOCK_FLUSH], (unsigned long long)test->done[BLOCK_DISCARD],
-          (unsigned long long)test->done[BLOCK_WRITE_ZEROES], size, (unsigned long long)test->depth);
-    print(out, "iotest %s: %llu us, of which %llu us asleep; the longest wait %llu us\n", test->block->name,
-          (unsigned long long)(took_ns / NANOSECONDS_PER_MICROSECOND),
-          (unsigned long long)(asleep_ns / NANOSECONDS_PER_MICROSECOND),
-          (unsigned long long)(test->longest_ns / NANOSECONDS_PER_MICROSECOND));
+    format_size(size, sizeof size, test->number[SIZE]);
+    print(out,
+          "iotest %s: %llu read, %llu written, %llu flushed, %llu discarded, %llu zeroed, of %s at depth %llu\n"
+          "iotest %s: %llu us, of which %llu us asleep; the longest wait %llu us\n",
+          test->name, done[BLOCK_READ] + 0ull, done[BLOCK_WRITE] + 0ull, done[BLOCK_FLUSH] + 0ull,
+          done[BLOCK_DISCARD] + 0ull, done[BLOCK_WRITE_ZEROES] + 0ull, size, test->number[DEPTH] + 0ull, test->name,
+          took_ns / us, asleep_ns / us, test->longest_ns / us);
     if (test->failed != 0)
-        print(out, "iotest %s: the first to fail was that at block %llu: %s\n", test->block->name,
-              (unsigned long long)test->failed_block, status_text(test->failure));
+        print(out, "iotest %s: the first to fail was that at block %llu: %s\n", test->name, test->failed_block + 0ull,
+              status_text(test->failure));
     if (test->wrong != 0)
-        print(out, "iotest %s: the first wrong contents were read at block %llu\n", test->block->name,
-              (unsigned long long)test->wrong_block);
-    print(out, "iotest %s: %llu failed, %llu wrong\n", test->block->name, (unsigned long long)test->failed,
-          (unsigned long long)test->wrong);
+        print(out, "iotest %s: the first wrong contents were read at block %llu\n", test->name,
+              test->wrong_block + 0ull);
+    print(out, "iotest %s: %llu failed, %llu wrong%s\n", test->name, test->failed + 0ull, test->wrong + 0ull,
+          test->over ? "; the disk was taken away, and the rest was not tried" : "");
 }
 
 static void run(struct iotest *test, struct printer *out)
 {
-    uint64_t begun = clock_now(), asleep = clock_idle();
+    uint64_t took = clock_now(), asleep = clock_idle();
     bool answered = load(test);
 
-    uint64_t took = clock_now() - begun;
+    took = clock_now() - took;
     asleep = clock_idle() - asleep;
-    uint64_t done[BLOCK_WRITE_ZEROES + 1];
-    memcpy(done, test->done, sizeof done);
-    if (answered && check(test)) {
-        memcpy(test->done, done, sizeof done); /* of the load alone */
+    test->checking = true;
+    if (answered && load(test)) {
         report(test, out, took, asleep);
         free_jobs(test);
     } else { /* the disk may still write to the memory: it stays */
-        print(out, "iotest %s: no answer for %u s; %u requests are out\n", test->block->name,
+        print(out, "iotest %s: no answer for %u s; %u requests are out\n", test->name,
               (unsigned)(PATIENCE_NS / NANOSECONDS_PER_SECOND), test->in_flight);
     }
 }
@@ -385,20 +376,22 @@ void iotest(struct printer *out, const char *arguments)
     const char *word = text_word(arguments, &length), *wrong = NULL;
 
     if (test == NULL || word == NULL || (test->block = block_find(word, length)) == NULL) {
-        print(out, "name a disk, as `devices` lists them: iotest nvme0n1 mixed depth=32 size=4K count=1000\n");
+        print(out, "name a disk, as `disks` lists them: iotest nvme0n1 mixed depth=32 size=4K count=1000\n");
         free(test);
         return;
     }
-    test->count = 1000;
-    test->depth = 32;
-    test->size = PAGE_SIZE;
-    test->span = 4 << 20;
-    test->seed = 1;
+    text_copy(test->name, test->block->name, sizeof test->name);
+    test->kinds = modes[0].kinds;
+    test->number[COUNT] = 1000;
+    test->number[DEPTH] = 32;
+    test->number[SIZE] = PAGE_SIZE;
+    test->number[SPAN] = 4 << 20;
+    test->number[SEED] = 1;
     while ((word = text_word(word + length, &length)) != NULL && wrong == NULL)
         if ((wrong = read_word(test, word, length)) != NULL)
             print(out, "\"%.*s\" ", (int)length, word);
     if (wrong == NULL)
-        wrong = check_numbers(test);
+        wrong = check_numbers(test, &test->block->info);
     if (wrong == NULL && !make_jobs(test))
         wrong = "there is not enough memory for that";
     if (wrong != NULL) {

@@ -4,11 +4,6 @@
 
 #include <lib/printf.h>
 
-struct block_device;
-
-/* The disk of this name, NULL when there is none. */
-struct block_device *block_find(const char *name, size_t length);
-
 /* The console's command: prints what came of it. */
 void iotest(struct printer *out, const char *arguments);
 

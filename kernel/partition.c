@@ -359,6 +359,35 @@ bool disk_has_table(const struct block_device *block)
     return disk == NULL || !disk->looked_at || disk->kind != GPT_NOTHING;
 }
 
+/* By name, or itself. */
+static bool is_it(const struct block_device *at, const struct block_device *wanted, const char *name, size_t length)
+{
+    return name == NULL ? at == wanted : strlen(at->name) == length && memcmp(at->name, name, length) == 0;
+}
+
+static struct block_device *look_up(const struct block_device *wanted, const char *name, size_t length)
+{
+    for (const struct device *device = device_first(); device != NULL; device = device->next)
+        for (struct block_device *block = device->blocks; block != NULL; block = block->next) {
+            if (is_it(block, wanted, name, length))
+                return block;
+            for (struct partition *at = partitions_of(block); at != NULL; at = at->next)
+                if (is_it(&at->block, wanted, name, length))
+                    return &at->block;
+        }
+    return NULL;
+}
+
+struct block_device *block_find(const char *name, size_t length)
+{
+    return look_up(NULL, name, length);
+}
+
+bool block_is_published(const struct block_device *block)
+{
+    return look_up(block, NULL, 0) != NULL;
+}
+
 /* ---- Report --------------------------------------------------------------------------------------------- */
 
 static void print_row(struct printer *printer, const char *name, const char *size, const char *block, const char *what)

@@ -38,6 +38,12 @@ struct partition *partitions_of(const struct block_device *disk);
 /* Whether the disk has a table, or the remains of one, or was not looked at: then nobody writes to it as a whole. */
 bool disk_has_table(const struct block_device *disk);
 
+/* The disk or partition of this name, NULL when there is none. */
+struct block_device *block_find(const char *name, size_t length);
+
+/* Whether the disk or partition is still there. Whoever holds one asks before each use after a wait. */
+bool block_is_published(const struct block_device *block);
+
 void disks_report(struct printer *printer);
 
 #endif

@@ -94,19 +94,6 @@ static bool batch_accepts_rest(void *context)
     return false; /* only lets drivers run for a moment */
 }
 
-static bool is_published(const struct block_device *block)
-{
-    for (const struct device *device = device_first(); device != NULL; device = device->next)
-        for (const struct block_device *disk = device->blocks; disk != NULL; disk = disk->next) {
-            if (disk == block)
-                return true;
-            for (const struct partition *at = partitions_of(disk); at != NULL; at = at->next)
-                if (&at->block == block)
-                    return true;
-        }
-    return false;
-}
-
 /* Submits everything, waits, and gives the first status that is not OK. */
 static enum status batch_run(struct batch *batch)
 {
@@ -118,7 +105,7 @@ static enum status batch_run(struct batch *batch)
     for (unsigned i = 0; i < batch->count; i++)
         list[i] = &batch->requests[i];
     while (taken < batch->count && clock_now() < deadline) {
-        if (!is_published(batch->block))
+        if (!block_is_published(batch->block))
             return STATUS_REVOKED;
         taken += batch->block->ops->submit(batch->block->driver, list + taken, batch->count - taken);
         if (taken < batch->count)
@@ -265,9 +252,13 @@ static bool test_one(struct block_device *block, bool writable, unsigned *writte
         selftest_is(result, SELFTEST_FAIL, "%s: %s", name, wrong);
         return false;
     }
+    if (!block_is_published(block)) {
+        selftest_is(result, SELFTEST_FAIL, "%s: the disk was taken away", name);
+        return false;
+    }
     *written += wrote;
     if (!wrote)
-        log_info(block->name, "self-test only read: the disk %s",
+        log_info(name, "self-test only read: the disk %s",
                  block->info.read_only ? "is read-only" : "holds data or is empty");
     return true;
 }
