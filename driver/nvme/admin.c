@@ -9,7 +9,7 @@ void nvme_status_text(uint16_t status, char *text, size_t size)
 {
     static const struct {
         uint16_t status;
-        const char *text;
+        char text[26];
     } known[] = {
         {0x001, "invalid opcode"},      {0x002, "invalid field"},
         {0x004, "data transfer error"}, {0x005, "power is going"},

@@ -32,12 +32,12 @@ static bool tried_enough(const struct block_request *request)
 
 const char *nvme_opcode_text(uint8_t opcode)
 {
-    static const char *const names[] = {
+    static const char names[][8] = {
         [NVME_FLUSH] = "flush",          [NVME_WRITE] = "write",     [NVME_READ] = "read",
         [NVME_WRITE_ZEROES] = "zeroing", [NVME_DATASET] = "discard",
     };
 
-    return opcode < sizeof names / sizeof names[0] && names[opcode] != NULL ? names[opcode] : "command";
+    return opcode < sizeof names / sizeof names[0] && names[opcode][0] != '\0' ? names[opcode] : "command";
 }
 
 /* ---- Lists of requests ------------------------------------------------------------------------------------- */
@@ -375,13 +375,13 @@ static enum status lend(struct nvme *nvme, struct nvme_command *command, struct 
 
 /* ---- Submitting --------------------------------------------------------------------------------------------- */
 
-static bool others_in_flight(const struct nvme *nvme)
+unsigned nvme_io_in_flight(const struct nvme *nvme)
 {
     unsigned flying = 0;
 
     for (unsigned i = 0; i < nvme->queue_count; i++)
         flying += nvme->queues[i].in_flight;
-    return flying > 1; /* the one that is being prepared counts too */
+    return flying;
 }
 
 static uint8_t opcode_of(enum block_operation operation)
@@ -438,7 +438,9 @@ static enum status build(struct nvme *nvme, struct nvme_command *command, struct
     }
     entry->cdw10 = (uint32_t)nvme->next_block;
     entry->cdw11 = (uint32_t)(nvme->next_block >> 32);
-    entry->cdw12 = (command->blocks - 1) | (request->force_unit_access ? (uint32_t)NVME_CDW12_FUA : 0);
+    entry->cdw12 = command->blocks - 1;
+    if (request->force_unit_access && command->opcode != NVME_READ)
+        entry->cdw12 |= NVME_CDW12_FUA;
     return STATUS_OK;
 }
 
@@ -460,7 +462,7 @@ static enum status prepare(struct nvme *nvme, struct nvme_command *command, stru
         if (status != STATUS_LIMIT && status != STATUS_NO_MEMORY)
             return status;
         if (most == 1)
-            return others_in_flight(nvme) ? STATUS_BUSY : status;
+            return nvme_io_in_flight(nvme) > 1 ? STATUS_BUSY : status; /* this one counts too */
     }
 }
 
@@ -520,16 +522,6 @@ void nvme_io_pump(struct nvme *nvme)
     nvme_look_later(nvme, nvme->batch_ns + nvme_look_period(nvme));
 }
 
-void nvme_io_poll(struct nvme *nvme)
-{
-    nvme->busy = true;
-    for (unsigned i = 0; i < nvme->queue_count; i++)
-        nvme_queue_poll(&nvme->queues[i]);
-    nvme_io_tell(nvme);
-    nvme_io_pump(nvme);
-    nvme->busy = false;
-}
-
 static unsigned submit(void *driver, struct block_request *const requests[], unsigned count)
 {
     struct nvme_namespace *disk = driver;
@@ -559,7 +551,11 @@ static void poll(void *driver)
 
     if (nvme->stopping || nvme->busy)
         return;
-    nvme_io_poll(nvme);
+    nvme->busy = true;
+    nvme_queues_poll(nvme);
+    nvme_io_tell(nvme);
+    nvme_io_pump(nvme);
+    nvme->busy = false;
 }
 
 const struct block_ops nvme_block_ops = {.submit = submit, .poll = poll};

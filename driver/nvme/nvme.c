@@ -61,6 +61,12 @@ enum status nvme_disable(struct nvme *nvme)
     return status;
 }
 
+static void write64(const struct nvme *nvme, uint64_t offset, uint64_t value)
+{
+    window_write32(&nvme->registers, offset, (uint32_t)value);
+    window_write32(&nvme->registers, offset + 4, (uint32_t)(value >> 32));
+}
+
 static enum status enable(struct nvme *nvme)
 {
     const struct device_queue *queue = &nvme->admin.memory;
@@ -68,10 +74,8 @@ static enum status enable(struct nvme *nvme)
     uint32_t entries = NVME_ADMIN_ENTRIES - 1;
 
     window_write32(registers, NVME_AQA, entries << 16 | entries);
-    window_write32(registers, NVME_ASQ, (uint32_t)queue->submission_address);
-    window_write32(registers, NVME_ASQ + 4, (uint32_t)(queue->submission_address >> 32));
-    window_write32(registers, NVME_ACQ, (uint32_t)queue->completion_address);
-    window_write32(registers, NVME_ACQ + 4, (uint32_t)(queue->completion_address >> 32));
+    write64(nvme, NVME_ASQ, queue->submission_address);
+    write64(nvme, NVME_ACQ, queue->completion_address);
     queue_publish(queue);
     window_write32(registers, NVME_CC, NVME_CC_ENABLE | NVME_CC_ENTRY_SIZES);
     enum status status = wait_state(nvme, NVME_CSTS_READY, NVME_CSTS_READY, ready_limit(nvme), true);
@@ -81,12 +85,21 @@ static enum status enable(struct nvme *nvme)
     return status;
 }
 
-/* Tells the controller that the power may go [base §3.6.1]; it writes back what it has. */
+static bool is_at_work(const struct nvme *nvme)
+{
+    return (nvme_state(nvme) & (NVME_CSTS_READY | NVME_CSTS_FATAL)) == NVME_CSTS_READY;
+}
+
+/* Lets what is in flight come to its end, for a while, and tells the controller that the power may go [base §3.6.1]; it
+ * writes back what it has. */
 static void shut_down(struct nvme *nvme)
 {
     uint32_t configuration = window_read32(&nvme->registers, NVME_CC);
+    uint64_t now, deadline = clock_now() + NVME_STOP_PATIENCE;
 
-    if ((nvme_state(nvme) & (NVME_CSTS_READY | NVME_CSTS_FATAL)) != NVME_CSTS_READY)
+    for (; is_at_work(nvme) && nvme_io_in_flight(nvme) != 0 && (now = clock_now()) < deadline; nvme_queues_poll(nvme))
+        driver_wait(nvme->device, 0, now + NANOSECONDS_PER_MILLISECOND);
+    if (!is_at_work(nvme))
         return;
     window_write32(&nvme->registers, NVME_CC, configuration | NVME_CC_SHUTDOWN_NORMAL);
     enum status status =
@@ -222,23 +235,14 @@ static enum status create_queues(struct nvme *nvme)
 static void open_doorbell_buffer(struct nvme *nvme)
 {
     size_t size = (size_t)(nvme->queue_count + 1) * 8 << NVME_CAP_DSTRD(nvme->capabilities);
-    struct dma_memory shadow, wake_at;
 
-    if (!nvme->identity.doorbell_buffer || size > NVME_PAGE)
+    if (!nvme->identity.doorbell_buffer || size > NVME_PAGE ||
+        dma_allocate(nvme->device, NVME_PAGE + NVME_PAGE, NVME_PAGE, &nvme->shadow) != STATUS_OK)
         return;
-    if (dma_allocate(nvme->device, NVME_PAGE, NVME_PAGE, &shadow) != STATUS_OK)
-        return;
-    if (dma_allocate(nvme->device, NVME_PAGE, NVME_PAGE, &wake_at) == STATUS_OK) {
-        struct nvme_sqe entry = {.opcode = NVME_ADMIN_DOORBELL_BUFFER, .prp1 = shadow.address, .prp2 = wake_at.address};
-        enum status status = nvme_admin(nvme, &entry, NULL, "set doorbell buffer", 0);
-        if (status != STATUS_IO_ERROR) { /* in use, or its the controller's until the next reset */
-            nvme->shadow = shadow;
-            nvme->wake_at = wake_at;
-            return;
-        }
-        dma_free(nvme->device, &wake_at);
-    }
-    dma_free(nvme->device, &shadow);
+    struct nvme_sqe entry = {
+        .opcode = NVME_ADMIN_DOORBELL_BUFFER, .prp1 = nvme->shadow.address, .prp2 = nvme->shadow.address + NVME_PAGE};
+    if (nvme_admin(nvme, &entry, NULL, "set doorbell buffer", 0) == STATUS_IO_ERROR)
+        dma_free(nvme->device, &nvme->shadow); /* else in use, or the controller's until the next reset */
 }
 
 void nvme_queues_close(struct nvme *nvme)
@@ -247,10 +251,8 @@ void nvme_queues_close(struct nvme *nvme)
         nvme_queue_close(&nvme->queues[i]);
     nvme_queue_close(&nvme->admin);
     nvme->queue_count = 0;
-    if (!nvme->stuck) {
+    if (!nvme->stuck)
         dma_free(nvme->device, &nvme->shadow);
-        dma_free(nvme->device, &nvme->wake_at);
-    }
 }
 
 enum status nvme_bring_up(struct nvme *nvme)
@@ -417,8 +419,7 @@ static void take_answers(struct nvme *nvme)
     enum { HELD_FOR_NOTHING = 1000 };
     bool any = nvme_queue_poll(&nvme->admin);
 
-    for (unsigned i = 0; i < nvme->queue_count; i++)
-        any |= nvme_queue_poll(&nvme->queues[i]);
+    any |= nvme_queues_poll(nvme);
     nvme->idle_events = any ? 0 : nvme->idle_events + 1;
     if (nvme->interrupts[0].delivery == INTERRUPT_LINE && !nvme->polling && nvme->idle_events >= HELD_FOR_NOTHING) {
         nvme->polling = true;

@@ -42,6 +42,7 @@ enum {
 #define NVME_ADMIN_TIMEOUT   (60 * NANOSECONDS_PER_SECOND)
 #define NVME_ABORT_TIMEOUT   (5 * NANOSECONDS_PER_SECOND)
 #define NVME_RESET_MEMORY    (300 * NANOSECONDS_PER_SECOND)
+#define NVME_STOP_PATIENCE   (2 * NANOSECONDS_PER_SECOND) /* for commands in flight, when the driver is stopped */
 #define NVME_LOOK_PERIOD     NANOSECONDS_PER_SECOND
 #define NVME_POLL_PERIOD     (2 * NANOSECONDS_PER_MILLISECOND)
 #define NVME_LOST_AFTER      (10 * NANOSECONDS_PER_MILLISECOND)
@@ -114,8 +115,8 @@ struct nvme {
     unsigned queue_count, next_queue;
     struct interrupt interrupts[NVME_MAX_IO_QUEUES + 1];
     unsigned interrupt_count;
-    struct dma_memory scratch;         /* a page for identify and logs */
-    struct dma_memory shadow, wake_at; /* doorbell buffer and what the controller wants to be woken at; or nothing */
+    struct dma_memory scratch; /* a page for identify and logs */
+    struct dma_memory shadow; /* a page of doorbells, and one of what the controller wants to be woken at; or nothing */
     struct nvme_namespace *namespaces;
     unsigned namespace_count;
 
@@ -188,6 +189,8 @@ void nvme_queue_ring(struct nvme_queue *queue);
 void nvme_queue_ring_hard(struct nvme_queue *queue);
 /* Takes what the controller has answered: at most as many as the queue holds. True when there was anything. */
 bool nvme_queue_poll(struct nvme_queue *queue);
+/* The same of all I/O queues. */
+bool nvme_queues_poll(struct nvme *nvme);
 /* An answer is there and not taken. */
 bool nvme_queue_answered(const struct nvme_queue *queue);
 
@@ -217,8 +220,7 @@ void nvme_namespaces_free(struct nvme *nvme);
 
 extern const struct block_ops nvme_block_ops;
 void nvme_io_completed(struct nvme_queue *queue, struct nvme_command *command, uint16_t status);
-/* Takes what was answered, hands over what waits, tells clients. */
-void nvme_io_poll(struct nvme *nvme);
+unsigned nvme_io_in_flight(const struct nvme *nvme);
 /* Hands over what waits and rings; tells clients of what has finished. */
 void nvme_io_pump(struct nvme *nvme);
 void nvme_io_tell(struct nvme *nvme);

@@ -102,7 +102,7 @@ static bool shadow(struct nvme_queue *queue, unsigned which, uint16_t from, uint
     queue_publish(&queue->memory); /* entries before the doorbell */
     ((volatile uint32_t *)nvme->shadow.memory)[index] = to;
     queue_publish(&queue->memory); /* the doorbell before the controller's wish: one of the two sees the other */
-    uint16_t wish = (uint16_t)((const volatile uint32_t *)nvme->wake_at.memory)[index];
+    uint16_t wish = (uint16_t)((const volatile uint32_t *)nvme->shadow.memory)[NVME_PAGE / sizeof(uint32_t) + index];
     return (uint16_t)(to - wish - 1) < (uint16_t)(to - from);
 }
 
@@ -199,4 +199,13 @@ bool nvme_queue_poll(struct nvme_queue *queue)
     if (taken != 0)
         ring_head(queue, from);
     return taken != 0;
+}
+
+bool nvme_queues_poll(struct nvme *nvme)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < nvme->queue_count; i++)
+        any |= nvme_queue_poll(&nvme->queues[i]);
+    return any;
 }

@@ -8,7 +8,7 @@ HOST_TESTS += virtio_scsi virtio_scsi_hostile block block_conformance gpt partit
 virtio_scsi_SOURCES = $(SCSI) $(SCSI_SCENE) $(VIRTIO_CLASS)
 virtio_scsi_hostile_SOURCES = $(virtio_scsi_SOURCES)
 block_SOURCES := lib/block.c
-block_conformance_SOURCES = $(virtio_scsi_SOURCES)
+block_conformance_SOURCES = $(virtio_scsi_SOURCES) $(filter-out $(virtio_scsi_SOURCES),$(NVME_DRIVER) $(NVME_MODEL))
 gpt_SOURCES := lib/gpt.c lib/crc32.c
 
 FUZZ_TARGETS += virtio_scsi gpt

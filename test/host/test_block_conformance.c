@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <model/nvme.h>
 #include <stdlib.h>
 #include <string.h>
 #include "host_log.h"
@@ -105,9 +106,60 @@ static unsigned scsi_flushes(void)
     return scsi.host->units[0].flushes;
 }
 
+/* ---- NVMe ------------------------------------------------------------------------------------------------ */
+
+extern const struct driver nvme_driver;
+
+static struct nvme_model *nvme;
+
+static void nvme_open(const struct wish *wish, bool reorder)
+{
+    const struct nvme_model_options options = {
+        .entries = 63,
+        .timeout = 20,
+        .transfer = 4,
+        .vectors = reorder ? 4 : 1,
+        .optional = wish->thin ? 1 << 2 | 1 << 3 : 0, /* dataset management, write zeroes */
+        .write_cache = wish->write_cache,
+        .doorbell_buffer = wish->thin,
+        .range_limit = 300,
+        .delay_ns = reorder ? 30000 : 0,
+        .namespaces =
+            {{.id = 1, .blocks = BLOCKS, .exponent = wish->block_size == 512 ? 9 : 12, .attributes = wish->read_only}},
+    };
+
+    job_done_count = 0;
+    nvme = nvme_model_create(&options);
+    scene = (struct disk_scene){.device = nvme->device};
+    for (size_t at = 0; at < (size_t)BLOCKS * wish->block_size; at++)
+        nvme->disks[0].bytes[at] = (uint8_t)(at * 7 + at / 512);
+    driver = &nvme_driver;
+}
+
+static void nvme_close(void)
+{
+    home_stop(nvme->device);
+    if (nvme->complaints != 0)
+        fail_msg("the controller complains: %s\n%s", nvme->complaint, host_log_text());
+    if (home_faults() != 0)
+        fail_msg("the driver is at fault: %s\n%s", home_fault_text(), host_log_text());
+    nvme_model_destroy(nvme);
+}
+
+static uint8_t *nvme_bytes(void)
+{
+    return nvme->disks[0].bytes;
+}
+
+static unsigned nvme_flushes(void)
+{
+    return nvme->flushes;
+}
+
 static const struct subject subjects[] = {
     {"virtio-blk", false, blk_open, blk_close, blk_bytes, blk_flushes},
     {"virtio-scsi", true, scsi_subject_open, scsi_subject_close, scsi_bytes, scsi_flushes},
+    {"nvme", true, nvme_open, nvme_close, nvme_bytes, nvme_flushes},
 };
 
 /* ---- What is asked --------------------------------------------------------------------------------------- */

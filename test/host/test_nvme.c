@@ -543,8 +543,10 @@ static void clouds(void **state)
 }
 
 /* Stopping announces it and waits until the controller has written back what it has. */
+/* What is in flight comes to its end, what waits for a place does not. */
 static void orderly_end(void **state)
 {
+    enum { PLACES = 3 * 63 };
     struct nvme_scene scene;
 
     (void)state;
@@ -553,16 +555,38 @@ static void orderly_end(void **state)
     for (unsigned i = 0; i < 200; i++)
         jobs[i] = job_create(scene.block, BLOCK_READ, i, 1, 0);
     jobs_submit(scene.block, jobs, 200); /* more than the queues hold */
-    struct block_device *block = scene.block;
     home_stop(scene.device);
     assert_int_equal(job_done_count, 200);
     for (unsigned i = 0; i < 200; i++) {
-        assert_int_equal(jobs[i]->request.status, STATUS_REVOKED);
+        assert_int_equal(jobs[i]->request.status, i < PLACES ? STATUS_OK : STATUS_REVOKED);
         job_destroy(jobs[i]);
     }
-    (void)block;
     assert_int_equal(scene.model->shutdowns, 1);
     assert_int_equal(scene.model->configuration & 1, 0);
+    nvme_close(&scene);
+}
+
+/* What does not come to its end is waited for a while only. */
+static void impatient_end(void **state)
+{
+    struct nvme_model_options options = nvme_plain;
+    struct nvme_scene scene;
+
+    (void)state;
+    options.evil = NVME_DROPS;
+    options.times = 1;
+    assert_int_equal(nvme_open(&scene, &options, NULL), STATUS_OK);
+    struct job *jobs[2] = {job_create(scene.block, BLOCK_WRITE, 0, 1, 0),
+                           job_create(scene.block, BLOCK_WRITE, 1, 1, 0)};
+    jobs_submit(scene.block, jobs, 2);
+    uint64_t begun = clock_now();
+    home_stop(scene.device);
+    assert_in_range(clock_now() - begun, 2 * NANOSECONDS_PER_SECOND, 3 * NANOSECONDS_PER_SECOND);
+    assert_int_equal(jobs[0]->request.status, STATUS_REVOKED);
+    assert_int_equal(jobs[1]->request.status, STATUS_OK);
+    assert_int_equal(scene.model->shutdowns, 1);
+    job_destroy(jobs[0]);
+    job_destroy(jobs[1]);
     nvme_close(&scene);
 }
 
@@ -682,6 +706,7 @@ int main(void)
         cmocka_unit_test(changes),
         cmocka_unit_test(clouds),
         cmocka_unit_test(orderly_end),
+        cmocka_unit_test(impatient_end),
         cmocka_unit_test(revoked),
         cmocka_unit_test(failing_allocations),
         cmocka_unit_test(little_memory),
