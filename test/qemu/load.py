@@ -60,9 +60,10 @@ class Load:
         word = mix((mix(self.seed) + (piece << 32) + request + 1) & MASK)
         return array("Q", [(word + k * GOLDEN) & MASK for k in range(self.size // 8)]).tobytes()
 
-    def check(self, path, block_size=512, may_differ=()):
-        """Every byte of the span on the image, and the bytes beside it, which nobody wrote: zeros."""
-        base, last = self.first * block_size, self.last()
+    def check(self, path, block_size=512, may_differ=(), at=0):
+        """Every byte of the span on the image, and the bytes beside it, which nobody wrote: zeros. `at` is the byte that
+        the disk or partition begins with."""
+        base, last = at + self.first * block_size, self.last()
         with open(path, "rb") as image:
             for piece in range(self.span // self.size):
                 image.seek(base + piece * self.size)
