@@ -58,14 +58,14 @@ static void describe_memory(uint64_t released)
 }
 
 /* Since the EFI stub's first instruction: what it and the kernel took, and what the firmware did when it was called. */
-static void describe_firmware(uint64_t awake_ns)
+static void describe_firmware(void)
 {
-    uint64_t firmware_ns = clock_duration(firmware_cost.ticks);
+    uint64_t awake = clock_awake_ticks(), own_ns = clock_duration(awake - firmware_cost.ticks),
+             firmware_ns = clock_duration(firmware_cost.ticks);
 
     if (firmware_cost.calls != 0)
         log_info("efi", "from entry to ready vmos took %llu us and %llu calls of the firmware took %llu us",
-                 (unsigned long long)((awake_ns - firmware_ns) / NANOSECONDS_PER_MICROSECOND),
-                 (unsigned long long)firmware_cost.calls,
+                 (unsigned long long)(own_ns / NANOSECONDS_PER_MICROSECOND), (unsigned long long)firmware_cost.calls,
                  (unsigned long long)(firmware_ns / NANOSECONDS_PER_MICROSECOND));
 }
 
@@ -101,8 +101,8 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     partitions_scan();
     random_take_entropy();
     describe_memory(released);
+    describe_firmware();
     uint64_t idle = clock_idle(), now = clock_now();
-    describe_firmware(now - idle);
     log_info("kernel", "ready after %llu us, of which %llu us asleep",
              (unsigned long long)(now / NANOSECONDS_PER_MICROSECOND),
              (unsigned long long)(idle / NANOSECONDS_PER_MICROSECOND));

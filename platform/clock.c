@@ -35,6 +35,7 @@ static uint64_t latest_ns;
 static struct timer_source clock_source;
 static struct timer refinement;
 static unsigned refinements;
+static uint64_t entered; /* the counter at boot's first instruction */
 
 static uint64_t multiply_shift(uint64_t value, uint64_t factor)
 {
@@ -253,6 +254,7 @@ void clock_init(const struct timer_source *source, uint64_t entry_counter)
     uintptr_t saved = cpu_interrupts_disable();
 
     clock_source = *source;
+    entered = entry_counter;
     if (clock_source.frequency_hz == 0) {
         log_error("clock", "%s has no frequency; 1 GHz is assumed", clock_source.counter_name);
         clock_source.frequency_hz = NANOSECONDS_PER_SECOND;
@@ -308,17 +310,24 @@ void clock_report(struct printer *printer)
 void clock_sleep(void)
 {
     struct cpu *self = cpu_local();
-    uint64_t start = clock_now();
+    uint64_t start = clock_now(), start_counter = counter_read();
 
     self->asleep_since_ns = start;
     __atomic_store_n(&self->sleeping, true, __ATOMIC_SEQ_CST);
     if (!__atomic_exchange_n(&self->woken, false, __ATOMIC_SEQ_CST))
         cpu_sleep();
     __atomic_store_n(&self->sleeping, false, __ATOMIC_RELAXED);
+    uint64_t slept = counter_read() - start_counter;
+    self->idle_ticks += (int64_t)slept > 0 ? slept : 0;
     self->idle_ns += clock_now() - start;
 }
 
 uint64_t clock_idle(void)
 {
     return cpu_local()->idle_ns;
+}
+
+uint64_t clock_awake_ticks(void)
+{
+    return counter_read() - entered - cpu_local()->idle_ticks;
 }

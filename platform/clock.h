@@ -52,6 +52,9 @@ void timer_cancel(struct timer *timer);
  * since the last time. */
 void clock_sleep(void);
 uint64_t clock_idle(void); /* nanoseconds that this CPU has slept since boot */
+/* Ticks of the counter since entry_counter in which this CPU was at work. Parts of them are subtracted as ticks: a
+ * frequency that is refined in between makes nanoseconds before and after it differ. */
+uint64_t clock_awake_ticks(void);
 
 /* Spins for at least this long; for hardware that asks for microseconds. */
 void clock_spin(uint64_t nanoseconds);

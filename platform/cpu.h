@@ -29,7 +29,7 @@ struct cpu {
     uint32_t interrupt_depth; /* >0 while an interrupt handler runs */
     uint64_t stack_guard, stack_top;
     uint64_t exception_stack, exception_stack_top; /* for what must not or cannot use the other */
-    uint64_t idle_ns, interrupts, ipis_taken;
+    uint64_t idle_ns, idle_ticks, interrupts, ipis_taken;
     uint64_t asleep_since_ns; /* while `sleeping` */
     uint32_t places_held;     /* lock.h */
     uint32_t dispatching;     /* interrupt.c: the route whose handlers run, + 1 */

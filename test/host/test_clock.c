@@ -583,9 +583,26 @@ static void test_time_asleep_is_counted(void **state)
     assert_int_equal(clock_idle() - before, 10000);
 }
 
+/* The clock was wrong by a tenth while the time at work passed. As nanoseconds that time is now less than what its own
+ * ticks come to, so a part of it could come out longer than the whole; as ticks it is exact. */
+static void test_time_at_work_survives_a_refinement(void **state)
+{
+    (void)state;
+    start(1000000000, 500);
+    counter += 200000000;
+    refined_hz = 900000000;
+    ring();
+    assert_int_equal(current->frequency_hz, 900000000);
+    uint64_t awake = clock_awake_ticks();
+    clock_sleep();
+    assert_int_equal(clock_awake_ticks(), awake);
+    assert_true(clock_now() - clock_idle() < clock_duration(awake));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_time_at_work_survives_a_refinement, all_ended),
         cmocka_unit_test_teardown(test_time_asleep_is_counted, all_ended),
         cmocka_unit_test_teardown(test_not_running, all_ended),
         cmocka_unit_test_teardown(test_nanoseconds_are_right, all_ended),
