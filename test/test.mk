@@ -42,9 +42,13 @@ setup:
 
 PYTEST := $(PYTHON) -m pytest -q -rs -p no:cacheprovider -n 2 --color=no
 
+# What is booted is made before the tests, not by one of several that run at once.
+images: kernels
+	$Q$(foreach a,$(ARCHES),$(MAKE) --no-print-directory ARCH=$a image image-gcp image-aws image-azure &&) true
+
 ##   make test        all tests of all three architectures, about five minutes; last line: N passed, N failed
 test: setup
-	$Q$(MAKE) --no-print-directory kernels host
+	$Q$(MAKE) --no-print-directory images host
 	$Qrm -rf build/figures
 	$Q$(PYTEST) test
 
@@ -55,7 +59,7 @@ test-host: setup
 
 ##   make test-qemu   [ARCH=..] the whole system in QEMU
 test-qemu: setup
-	$Q$(MAKE) --no-print-directory kernels
+	$Q$(MAKE) --no-print-directory images
 	$QVMOS_ONLY=$(if $(filter command%,$(origin ARCH)),$(ARCH)) $(PYTEST) test/qemu
 
 ##   make fuzz        [SECONDS=60] every fuzz target in turn
@@ -97,7 +101,7 @@ build/host/lint/%.c: %.c $(HOST_HEADERS) .clang-tidy
 
 ##   make test-long   the full matrix and long fuzzing, hours; figures go to docs/figures.md
 test-long: setup
-	$Q$(MAKE) --no-print-directory kernels host
+	$Q$(MAKE) --no-print-directory images host
 	$Qrm -rf build/figures
 	$Qtest/host/fetch-dtb
 	$Qtest/qemu/fetch-grub
@@ -117,4 +121,4 @@ run: setup
 build/run/disk.img:
 	@mkdir -p $(@D) && truncate -s 64M $@
 
-.PHONY: list-host lint-format lint-tidy
+.PHONY: images list-host lint-format lint-tidy

@@ -120,6 +120,8 @@ EDK2 = (EDK2_RV64 / "RISCV_VIRT_CODE.fd",)
 FIRMWARE = {row.name: row for row in (
     row("ovmf", "x64", "-M q35", ovmf, (OVMF,)),
     row("ovmf-flash", "x64", "-M q35 -cpu max", ovmf_flash, (OVMF_CODE, OVMF_VARIABLES)),
+    row("ovmf-pc", "x64", "-M pc", ovmf, (OVMF,)),
+    row("ovmf-smm-off", "x64", "-M q35,smm=off", ovmf, (OVMF,)),
     row("aavmf-v2-tree", "arm64", "-M virt,gic-version=2,acpi=off -cpu cortex-a72", aavmf, AARCH, mmio=True),
     row("aavmf-v2-acpi", "arm64", "-M virt,gic-version=2,acpi=on -cpu cortex-a72", aavmf, AARCH, mmio=True),
     row("aavmf-v3-tree", "arm64", "-M virt,gic-version=3,acpi=off -cpu max", aavmf, AARCH, mmio=True),
@@ -127,6 +129,7 @@ FIRMWARE = {row.name: row for row in (
     row("aavmf-el2-tree", "arm64", "-M virt,gic-version=2,virtualization=on,acpi=off -cpu cortex-a72", aavmf, AARCH,
         mmio=True),
     row("aavmf-el2-acpi", "arm64", "-M virt,gic-version=3,virtualization=on,acpi=on -cpu max", aavmf, AARCH, mmio=True),
+    row("aavmf-highmem-off", "arm64", "-M virt,gic-version=3,highmem=off -cpu max", aavmf, AARCH, mmio=True),
     row("uboot-plic", "rv64", "-M virt", uboot, (UBOOT,), mmio=True, nvme=False, scsi=False),
     row("uboot-imsic", "rv64", "-M virt,aia=aplic-imsic", uboot, (UBOOT,), mmio=True, nvme=False, scsi=False),
     row("uboot13-imsic", "rv64", "-M virt,aia=aplic-imsic", uboot13, (UBOOT13,), mmio=True, scsi=False),
@@ -143,10 +146,10 @@ SECURE = {row.name: row for row in (
 )}
 
 
-def start(firmware, folder, *devices, memory="256M", smp=1, extra=()):
+def start(firmware, folder, *devices, memory="256M", smp=1, extra=(), exit_device=True):
     """A Guest that begins with the firmware. `devices` has the disk to boot from, made by disk()."""
     return Guest(firmware.on, *devices, boot=firmware.arguments(folder), memory=memory, smp=smp, qemu=firmware.qemu,
-                 extra=extra)
+                 extra=extra, exit_device=exit_device)
 
 
 def run(firmware, folder, *devices, timeout=150, **options):
@@ -155,8 +158,9 @@ def run(firmware, folder, *devices, timeout=150, **options):
         return guest.finish(timeout)
 
 
-def disk(kind, path, image="raw", name="boot", first=True):
-    """QEMU's arguments for a disk; `image` is QEMU's name of its format, `first` that it is to be booted."""
+def disk(kind, path, image="raw", name="boot", first=True, options=""):
+    """QEMU's arguments for a disk; `image` is QEMU's name of its format, `first` that it is to be booted, `options` go
+    to the drive."""
     index = ",bootindex=0" if first else ""
     device = {
         "virtio-blk": [f"virtio-blk-pci,drive={name}{index}"],
@@ -164,7 +168,7 @@ def disk(kind, path, image="raw", name="boot", first=True):
         "nvme": [f"nvme,drive={name},serial={name}{index}"],
         "virtio-scsi": [f"virtio-scsi-pci,id=bus-{name}", f"scsi-hd,drive={name},bus=bus-{name}.0{index}"],
     }[kind]
-    return ["-drive", f"if=none,id={name},format={image},cache=unsafe,file={path}",
+    return ["-drive", f"if=none,id={name},format={image},cache=unsafe,file={path}{options}",
             *(part for one in device for part in ("-device", one))]
 
 
