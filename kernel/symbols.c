@@ -1,52 +1,87 @@
 /* symbols.c: the symbol table; see tools/make-symbols for its layout. */
 #include "symbols.h"
 
-#include <lib/string.h>
-#include <lib/text.h>
 #include <platform/boot.h>
 
-enum { PIECES = 128, FIRST_PIECE = 0x80 };
+/* A pair may have pairs in it, 16 deep; each leaves its second half to be read. A name is never so long. */
+enum { WAITING_MOST = 20, NAME_LONGEST = 1024 };
 
-extern const uint32_t symbol_count;
-extern const uint32_t symbol_offsets[];
+extern const uint8_t symbol_pairs[256][2], symbol_list[], symbol_list_end[];
 
-/* The string that comes `count` strings behind this one. */
-static const char *skip_strings(const char *text, uint32_t count)
+struct reader {
+    const uint8_t (*pairs)[2];
+    const uint8_t *at, *end;
+    uint8_t waiting[WAITING_MOST]; /* codes that come before those at `at`, the next one last */
+    unsigned waiting_count;
+};
+
+/* False behind the last function. */
+static bool read_distance(struct reader *reader, uintptr_t *distance)
 {
-    while (count-- != 0)
-        text += strlen(text) + 1;
-    return text;
+    *distance = 0;
+    for (unsigned shift = 0; shift < 32 && reader->at < reader->end; shift += 7) {
+        uint8_t byte = *reader->at++;
+        *distance |= (uintptr_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return true;
+    }
+    return false;
 }
 
-static void expand(const char *packed, const char *pieces, char name[SYMBOL_NAME_SIZE])
+static bool read_character(struct reader *reader, char *character)
 {
-    size_t used = 0;
-
-    for (; *packed != '\0' && used < SYMBOL_NAME_SIZE - 1; packed++) {
-        uint8_t byte = (uint8_t)*packed;
-        const char plain[2] = {*packed, '\0'};
-        const char *part = byte >= FIRST_PIECE ? skip_strings(pieces, byte - FIRST_PIECE) : plain;
-        used += text_copy(name + used, part, SYMBOL_NAME_SIZE - used);
+    if (reader->waiting_count == 0) {
+        if (reader->at == reader->end)
+            return false;
+        reader->waiting[reader->waiting_count++] = *reader->at++;
     }
+    for (;;) {
+        uint8_t code = reader->waiting[--reader->waiting_count];
+        const uint8_t *pair = reader->pairs[code];
+        if (pair[0] == 0 && pair[1] == 0) {
+            *character = (char)code;
+            return true;
+        }
+        if (reader->waiting_count + 2 > WAITING_MOST)
+            return false;
+        reader->waiting[reader->waiting_count++] = pair[1];
+        reader->waiting[reader->waiting_count++] = pair[0];
+    }
+}
+
+static bool read_name(struct reader *reader, char name[SYMBOL_NAME_SIZE])
+{
+    char character;
+
+    for (size_t length = 0; length < NAME_LONGEST && read_character(reader, &character); length++) {
+        if (length < SYMBOL_NAME_SIZE)
+            name[length] = length < SYMBOL_NAME_SIZE - 1 ? character : '\0';
+        if (character == '\0')
+            return reader->waiting_count == 0;
+    }
+    return false;
+}
+
+/* Reads on until a function begins behind the place. */
+static bool find(struct reader *reader, uintptr_t place, char name[SYMBOL_NAME_SIZE], size_t *offset)
+{
+    uintptr_t distance;
+    bool found = false;
+
+    while (read_distance(reader, &distance) && distance <= place) {
+        place -= distance;
+        if (!read_name(reader, name))
+            return false;
+        found = true;
+    }
+    *offset = place;
+    return found;
 }
 
 bool symbol_find(uintptr_t address, char name[SYMBOL_NAME_SIZE], size_t *offset)
 {
-    uintptr_t base = (uintptr_t)image_start;
-    uint32_t low = 0, high = symbol_count;
+    struct reader reader = {.pairs = symbol_pairs, .at = symbol_list, .end = symbol_list_end};
 
-    if (address < (uintptr_t)text_start || address >= (uintptr_t)text_end || high == 0 ||
-        address - base < symbol_offsets[0])
-        return false;
-    while (high - low > 1) {
-        uint32_t middle = low + (high - low) / 2;
-        if (symbol_offsets[middle] <= address - base)
-            low = middle;
-        else
-            high = middle;
-    }
-    const char *pieces = (const char *)&symbol_offsets[symbol_count];
-    *offset = address - base - symbol_offsets[low];
-    expand(skip_strings(skip_strings(pieces, PIECES), low), pieces, name);
-    return true;
+    return address >= (uintptr_t)text_start && address < (uintptr_t)text_end &&
+           find(&reader, address - (uintptr_t)image_start, name, offset);
 }

@@ -20,7 +20,7 @@ fuzz_manifest_CFLAGS  := -Itest/host/support/fake_arch
 
 # Names of addresses: the table of a small object, made as that of the kernel is.
 HOST_TESTS += symbols
-symbols_SOURCES := lib/text.c build/host/symbols_table.S
+symbols_SOURCES := build/host/symbols_table.S
 symbols_CFLAGS  := -Itest/host/support/fake_arch -Wno-unused-command-line-argument
 symbols_LIBS    := -Wl,-z,noexecstack
 symbols_DEPENDS := kernel/symbols.c kernel/symbols.h

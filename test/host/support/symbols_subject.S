@@ -25,6 +25,16 @@ device_window_open:
     .skip 7
 device_window_close:
     .skip 7
+OUTLINED_FUNCTION_7:
+    .skip 9
+OUTLINED_FUNCTION_8:
+    .skip 9
+OUTLINED_FUNCTION_10:
+    .skip 130
+of_two_files.1401:
+    .skip 3
+OUTLINED_FUNCTION_9:
+    .skip 3
 last_one:
     .skip 64
 
