@@ -99,9 +99,10 @@ $B/initrd.o: $B/initrd.img
 ASSEMBLE = $(CC) $(filter --target=% -march=% -mabi=%,$(ARCH_CFLAGS)) -x assembler -c -
 
 # Linked twice: the first link gives the addresses for the symbol table that the second carries. The table
-# lies behind the code, so that the code does not move.
-LINK = $(LD) -O2 --icf=all -nostdlib -static -z max-page-size=4096 --gc-sections --build-id=none $(ARCH_LDFLAGS) \
-       -T platform/$(ARCH)/linker.ld $(OBJECTS) $B/initrd.o
+# lies behind the code, so that the code does not move. A function that has one caller becomes part of it only if it is
+# short, 150 instructions at most: kernel_main would swallow much of the kernel, and no backtrace would name it.
+LINK = $(LD) -O2 --icf=all -mllvm -inline-instr-cost=100 -nostdlib -static -z max-page-size=4096 --gc-sections \
+       --build-id=none $(ARCH_LDFLAGS) -T platform/$(ARCH)/linker.ld $(OBJECTS) $B/initrd.o
 
 $B/symbols0.o: tools/make-symbols
 	@mkdir -p $(@D)

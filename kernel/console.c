@@ -224,7 +224,7 @@ static void run_panic(struct printer *out, const char *arguments)
     if (arguments[0] == '\0')
         panic("asked for at the console");
     if (strcmp(arguments, "read") == 0)
-        (void)*(volatile uint32_t *)(uintptr_t)0x10;
+        print(out, "%zu\n", strlen((const char *)(uintptr_t)0x10)); /* in a function that calls no other */
     else if (strcmp(arguments, "write-code") == 0)
         *(volatile char *)text_start = 0;
     else if (strcmp(arguments, "execute-data") == 0)

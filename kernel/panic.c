@@ -23,14 +23,38 @@ static void print_location(struct printer *printer, const char *what, uintptr_t 
         print(printer, "  %s %016llx\n", what, (unsigned long long)address);
 }
 
-static void print_backtrace(struct printer *printer, const struct trap_frame *frame)
+/* 0 when the address is not in a function. */
+static uintptr_t function_of(uintptr_t address)
+{
+    char name[SYMBOL_NAME_SIZE];
+    size_t offset = 0;
+
+    return symbol_find(address, name, &offset) ? address - offset : 0;
+}
+
+/* A function that calls none may have no record of its own: then its caller is where its link register points to. In
+ * others that points into the function itself, or to where the record says. */
+static void print_link(struct printer *printer, const struct trap_frame *frame, uintptr_t pointer)
+{
+    uintptr_t link = trap_link(frame), address = 0, function = function_of(link - 1);
+
+    if (function == 0 || function == function_of(trap_instruction(frame)) ||
+        (trap_unwind(&pointer, &address) && address == link))
+        return;
+    print_location(printer, "by", link - 1);
+}
+
+/* `pointer` is a frame pointer: the trapped code's if there is a frame. */
+static void print_backtrace(struct printer *printer, const struct trap_frame *frame, uintptr_t pointer)
 {
     enum { MOST = 32 };
-    uintptr_t pointer = frame != NULL ? trap_frame_pointer(frame) : cpu_frame_pointer(), address = 0;
+    uintptr_t address = 0;
 
     print(printer, "backtrace:\n");
-    if (frame != NULL)
+    if (frame != NULL) {
         print_location(printer, "at", trap_instruction(frame));
+        print_link(printer, frame, pointer);
+    }
     for (unsigned depth = 0; depth < MOST && trap_unwind(&pointer, &address); depth++)
         print_location(printer, "by", address - 1); /* inside the call, not behind it */
 }
@@ -63,7 +87,9 @@ _Noreturn void panic_at(const struct trap_frame *frame, const char *format, ...)
     if (depth == 1) {
         if (frame != NULL)
             trap_report(frame, &console_printer);
-        print_backtrace(&console_printer, frame);
+        /* Taken here, since nobody inlines this function: it has a list of arguments. */
+        print_backtrace(&console_printer, frame,
+                        frame != NULL ? trap_frame_pointer(frame) : (uintptr_t)__builtin_frame_address(0));
         print(&console_printer, "last log lines:\n");
         log_tail(&console_printer, 12);
     }

@@ -110,7 +110,8 @@ struct trap_frame;
 void trap_report(const struct trap_frame *frame, struct printer *printer);
 uintptr_t trap_instruction(const struct trap_frame *frame);
 uintptr_t trap_frame_pointer(const struct trap_frame *frame);
-uintptr_t cpu_frame_pointer(void);
+/* The return address of the last call, where the CPU has left it (the link register), or 0. */
+uintptr_t trap_link(const struct trap_frame *frame);
 /* Frame records: *frame -> next frame pointer and return address; false at the end or outside the stack. */
 bool trap_unwind(uintptr_t *frame_pointer, uintptr_t *return_address);
 

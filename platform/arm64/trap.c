@@ -108,10 +108,9 @@ uintptr_t trap_frame_pointer(const struct trap_frame *frame)
     return frame->x[29];
 }
 
-/* The caller's: the record of this function ends with it. */
-uintptr_t cpu_frame_pointer(void)
+uintptr_t trap_link(const struct trap_frame *frame)
 {
-    return *(const uintptr_t *)__builtin_frame_address(0);
+    return frame->x[30];
 }
 
 static bool within(uintptr_t record, uint64_t guard, uint64_t top)

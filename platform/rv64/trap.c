@@ -198,9 +198,9 @@ uintptr_t trap_frame_pointer(const struct trap_frame *frame)
     return frame->x[7];
 }
 
-uintptr_t cpu_frame_pointer(void)
+uintptr_t trap_link(const struct trap_frame *frame)
 {
-    return (uintptr_t)__builtin_frame_address(0);
+    return frame->x[0];
 }
 
 static bool within(uintptr_t record, uintptr_t bottom, uintptr_t top)

@@ -226,14 +226,21 @@ uintptr_t trap_frame_pointer(const struct trap_frame *frame)
     return frame->rbp;
 }
 
-uintptr_t cpu_frame_pointer(void)
-{
-    return (uintptr_t)__builtin_frame_address(0);
-}
-
 static bool on_stack(uintptr_t record, uintptr_t bottom, uintptr_t top)
 {
     return record >= bottom && record <= top - 2 * sizeof(uintptr_t);
+}
+
+/* There is no such register; but a call to where no code is has just left its return address on the stack. */
+uintptr_t trap_link(const struct trap_frame *frame)
+{
+    const struct cpu *cpu = cpu_local();
+    bool in_code = frame->rip >= (uintptr_t)text_start && frame->rip < (uintptr_t)text_end;
+
+    return !in_code && frame->rsp % sizeof(uintptr_t) == 0 &&
+                   on_stack(frame->rsp, cpu->stack_guard + PAGE_SIZE, cpu->stack_top)
+               ? *(const uintptr_t *)frame->rsp
+               : 0;
 }
 
 /* Records lie ever higher on one stack; only from the exception stack a chain may go over to the other. */

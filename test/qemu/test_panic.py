@@ -8,6 +8,20 @@ from guest import MACHINES, Guest
 REGISTER = {"x64": "rax", "arm64": "x0", "rv64": "a0"}
 
 
+# The names of functions up to the console; those that call no other have no record of their own everywhere, and a call
+# to where no code is has none either. The compiler jumps to data instead of calling it: run_panic has nothing left to do.
+BACKTRACE = {"read": ["at strlen", "by run_panic", "by console_run", "by kernel_main"],
+             "write-code": ["at run_panic", "by console_run", "by kernel_main"],
+             "execute-data": ["at ?", "by console_run", "by kernel_main"],
+             "stack": ["at overflow_stack"] + ["by overflow_stack"] * 20}
+
+
+def backtrace(text):
+    """The functions, without their addresses; ? stands for an address that is in none."""
+    lines = re.findall(r"^  (at|by) [0-9a-f]{16}(?: (\w+)\+0x[0-9a-f]+)?$", text, re.M)
+    return [f"{what} {name or '?'}" for what, name in lines]
+
+
 @pytest.mark.parametrize("name", ["q35", "microvm", "gicv2", "gicv3-max", "plic", "imsic"])
 def test_panic(name):
     on = MACHINES[name]
@@ -17,9 +31,7 @@ def test_panic(name):
         result = guest.finish(30)
     text = result.text.replace("\r", "")
     after = text[text.index("panic: asked for at the console"):]
-    assert re.search(r"^  by [0-9a-f]{16} run_panic\+0x", after, re.M), result.explain()
-    assert re.search(r"^  by [0-9a-f]{16} console_run\+0x", after, re.M), result.explain()
-    assert re.search(r"^  by [0-9a-f]{16} kernel_main\+0x", after, re.M), result.explain()
+    assert backtrace(after)[:3] == ["by run_panic", "by console_run", "by kernel_main"], result.explain()
     assert "last log lines:" in after and "\nready\n" in after
     assert result.status == {"x64": 35, "arm64": 0, "rv64": 1}[on.arch], result.explain()
 
@@ -39,7 +51,7 @@ def test_fault(name, fault, sentence):
     after = text[text.index("panic: "):]
     assert re.search(sentence, after.split("\n")[0]), result.explain()
     assert re.search(rf"\b{REGISTER[on.arch]}\b", after), result.explain()
-    assert re.search(r"^  (at|by) [0-9a-f]{16} \w+\+0x", after, re.M), result.explain()
+    assert backtrace(after)[:len(BACKTRACE[fault])] == BACKTRACE[fault], result.explain()
     assert result.status == {"x64": 35, "arm64": 0, "rv64": 1}[on.arch], result.explain()
 
 
