@@ -33,7 +33,8 @@ enum { POOL_PAGES = 13, POOL_RESERVED = 2, DEVICE_RECORDS = 24 };
 
 static struct lock lock = {.name = "address space", .place = LOCK_PLACE_SPACE};
 
-static uint8_t pool[POOL_PAGES][PAGE_SIZE] __attribute__((aligned(4096)));
+/* linker.ld puts it among other whole pages. */
+static uint8_t pool[POOL_PAGES][PAGE_SIZE] __attribute__((aligned(4096), section(".bss.-pages")));
 static unsigned pool_used;
 
 static struct {

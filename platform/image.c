@@ -35,7 +35,7 @@ void image_map(pte *tables)
         const char *page = image_start + i * PAGE_SIZE;
         if (i % TABLE_ENTRIES == 0)
             tables[index_of(1) + i / TABLE_ENTRIES] = mmu_table((uintptr_t)(leaves + i));
-        if (page != boot_stack_guard)
+        if (page != boot_stack_guard && page != boot_exception_guard)
             leaves[i] = mmu_leaf((uintptr_t)page, 0, access_of(page));
     }
 }

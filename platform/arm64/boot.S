@@ -105,7 +105,7 @@ at_el1:
 
     /* .bss is written with the cache off. Lines that the loader left dirty there would later be written over it;
      * lines that are fetched meanwhile would later hide it. So it is flushed before and invalidated after. */
-    adrp x0, bss_start
+    adr x0, bss_start
     adrp x1, bss_end
     bl flush
 1:  stp xzr, xzr, [x0], #16
@@ -123,7 +123,7 @@ at_el1:
     mov x3, x22
     bl boot_early
 
-    adrp x0, bss_start
+    adr x0, bss_start
     adrp x1, bss_end
     bl flush
 

@@ -156,11 +156,3 @@ call_semihosting:
     may_trap hlt #0xf000
 9999:
     ret
-
-    .section .data.trap_stack, "aw"
-    .balign 4096
-    .global trap_stack_bottom
-    .global trap_stack_top
-trap_stack_bottom:
-    .skip 4096
-trap_stack_top:

@@ -105,10 +105,9 @@ trampoline_code64:
 
     .balign 8
     .global trampoline_data
-trampoline_data:
-    .skip ENTRIES + TRAMPOLINE_ENTRIES * TRAMPOLINE_ENTRY_SIZE
-    .global trampoline_end
-trampoline_end:
+trampoline_data:                    /* the rest of the page, which start.c writes */
+    .global trampoline_data_size    /* for linker.ld */
+    .set trampoline_data_size, ENTRIES + TRAMPOLINE_ENTRIES * TRAMPOLINE_ENTRY_SIZE
 
 /* In the upper half: the trampoline's tables are left behind. */
     .text

@@ -32,7 +32,7 @@ struct trampoline_data {
     struct trampoline_entry entries[TRAMPOLINE_ENTRIES];
 } __attribute__((packed));
 
-extern char trampoline[], trampoline_code32[], trampoline_code64[], trampoline_data[], trampoline_end[];
+extern char trampoline[], trampoline_code32[], trampoline_code64[], trampoline_data[];
 
 #endif
 #endif
