@@ -43,7 +43,7 @@ def test_lengths():
 
 @pytest.mark.skipif(not os.environ.get("VMOS_LONG"), reason="takes minutes: make test-long, or make lint")
 def test_tidy():
-    if not shutil.which("clang-tidy"):
-        pytest.skip("clang-tidy is not installed")
+    if not shutil.which("clang-tidy-19"):
+        pytest.skip("clang-tidy-19 is not installed")
     done = subprocess.run(["make", "lint"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-20000:]
