@@ -36,6 +36,26 @@ static const char *bar_difference(const struct pci_access *access, const struct 
     return NULL;
 }
 
+/* Member by member: what lies between members is nobody's. */
+static bool same_extended(const struct pci_function *a, const struct pci_function *b)
+{
+    unsigned count = a->extended_capability_count;
+
+    for (unsigned i = 0; i < count; i++)
+        if (a->extended_capabilities[i].identifier != b->extended_capabilities[i].identifier ||
+            a->extended_capabilities[i].offset != b->extended_capabilities[i].offset ||
+            a->extended_capabilities[i].version != b->extended_capabilities[i].version)
+            return false;
+    return b->extended_capability_count == count;
+}
+
+static bool same_msix(const struct pci_msix *a, const struct pci_msix *b)
+{
+    return a->usable == b->usable && a->capability == b->capability && a->vector_count == b->vector_count &&
+           a->table_bar == b->table_bar && a->pending_bar == b->pending_bar && a->table_offset == b->table_offset &&
+           a->pending_offset == b->pending_offset;
+}
+
 static bool same_capabilities(const struct pci_access *access, const struct pci_function *function)
 {
     struct pci_function again = {.where = function->where, .header_type = function->header_type};
@@ -43,11 +63,8 @@ static bool same_capabilities(const struct pci_access *access, const struct pci_
     memcpy(again.bars, function->bars, sizeof again.bars);
     pci_read_capabilities(access, &again);
     return again.capability_count == function->capability_count &&
-           again.extended_capability_count == function->extended_capability_count &&
            memcmp(again.capabilities, function->capabilities, sizeof again.capabilities) == 0 &&
-           memcmp(again.extended_capabilities, function->extended_capabilities, sizeof again.extended_capabilities) ==
-               0 &&
-           memcmp(&again.msix, &function->msix, sizeof again.msix) == 0 &&
+           same_extended(&again, function) && same_msix(&again.msix, &function->msix) &&
            memcmp(&again.msi, &function->msi, sizeof again.msi) == 0;
 }
 

@@ -164,6 +164,24 @@ static void still_the_same(void **state)
     }
 }
 
+/* What lies between the members of what was noted may be anything. */
+static void between_members(void **state)
+{
+    (void)state;
+    int index = add_disk(PCI_MODEL_ROOT, 1 << 3);
+    assert_int_equal(pci_model_msix(pci_model_at(&scene.model, index), 4, 0, 0x1000, 0, 0x2000), 0x7c);
+    find();
+    struct pci_function *function = scene.found.functions[0];
+    ((uint8_t *)&function->msix)[offsetof(struct pci_msix, pending_bar) + 1] ^= 0xff;
+    ((uint8_t *)function->extended_capabilities)[offsetof(struct pci_extended_capability, version) + 1] ^= 0xff;
+    assert_null(pci_verify(&scene.model.access, function));
+    function->extended_capability_count++;
+    assert_string_equal(pci_verify(&scene.model.access, function), "has other capabilities");
+    function->extended_capability_count--;
+    function->msix.pending_offset += 8;
+    assert_string_equal(pci_verify(&scene.model.access, function), "has other capabilities");
+}
+
 static void bridge_numbers(void **state)
 {
     (void)state;
@@ -441,6 +459,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     static const struct CMUnitTest tests[] = {
         TEST(still_the_same),
+        TEST(between_members),
         TEST(bridge_numbers),
         TEST(errors),
         TEST(errors_behind),
