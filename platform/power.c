@@ -17,9 +17,6 @@ enum { /* Sleep control [ACPI 6.5 §4.8.3.7] */
        PCI_DATA_PORT = 0xcfc,
 };
 
-/* Hardware may take this long to act before the next means is tried. */
-#define SETTLE_NS (20 * NANOSECONDS_PER_MILLISECOND)
-
 void power_trying(const char *format, ...)
 {
     char text[112];
@@ -101,7 +98,7 @@ static void write_register(const char *what, const struct machine_register *wher
     else
         written = write_memory(where, value);
     if (written)
-        clock_spin(SETTLE_NS);
+        clock_spin(POWER_SETTLE_NS);
     log_warn("power", "%s: %s", what,
              written ? "written, and the machine runs on" : "nothing is there to be written to");
 }

@@ -10,6 +10,9 @@
 
 #include <vmos/machine.h>
 
+/* How long the machine has to obey before the next means is tried: a busy host's QEMU has taken 50 ms. */
+#define POWER_SETTLE_NS (500 * NANOSECONDS_PER_MILLISECOND)
+
 /* One means. It says power_trying() just before it acts, and returns when the machine has it not, or lives on. */
 typedef void power_means(const struct machine *machine, bool failed);
 

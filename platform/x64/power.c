@@ -27,9 +27,6 @@ enum {
     RESET_CONTROL_NOW = 0x06,
 };
 
-/* Hardware may take this long to act on a write before the next means is tried. */
-#define SETTLE_NS (20 * NANOSECONDS_PER_MILLISECOND)
-
 bool power_store(volatile void *at, unsigned width, uint32_t value)
 {
     if (width == 1)
@@ -93,7 +90,7 @@ static void off_by_pm1(const struct machine *machine, bool failed)
     sleep_by_pm1(&power->pm1a_control, power->sleep_type_a);
     if (two)
         sleep_by_pm1(&power->pm1b_control, power->sleep_type_b);
-    clock_spin(SETTLE_NS);
+    clock_spin(POWER_SETTLE_NS);
     log_warn("power", "ACPI PM1 control: written, and the machine runs on");
 }
 
@@ -116,7 +113,7 @@ static void reset_by_keyboard(const struct machine *machine, bool failed)
     for (unsigned poll = 0; poll < 1000 && (port_read8(KEYBOARD_COMMAND) & KEYBOARD_BUSY) != 0; poll++)
         clock_spin(NANOSECONDS_PER_MICROSECOND);
     port_write8(KEYBOARD_COMMAND, KEYBOARD_RESET);
-    clock_spin(SETTLE_NS);
+    clock_spin(POWER_SETTLE_NS);
     log_warn("power", "the keyboard controller's reset: asked for, and the machine runs on");
 }
 
@@ -127,7 +124,7 @@ static void reset_by_chipset(const struct machine *machine, bool failed)
     power_trying("the chipset's reset control at port 0xcf9");
     port_write8(RESET_CONTROL, RESET_CONTROL_HARD);
     port_write8(RESET_CONTROL, RESET_CONTROL_NOW);
-    clock_spin(SETTLE_NS);
+    clock_spin(POWER_SETTLE_NS);
     log_warn("power", "the chipset's reset control: written, and the machine runs on");
 }
 
