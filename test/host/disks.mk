@@ -12,7 +12,7 @@ block_conformance_SOURCES = $(virtio_scsi_SOURCES) $(filter-out $(virtio_scsi_SO
 gpt_SOURCES := lib/gpt.c lib/crc32.c
 
 FUZZ_TARGETS += virtio_scsi gpt
-fuzz_virtio_scsi_SOURCES = $(SCSI) model/virtio_scsi.c $(VIRTIO_FUZZ)
+fuzz_virtio_scsi_SOURCES = $(SCSI) model/virtio_scsi.c test/host/support/fuzz_disk.c $(VIRTIO_FUZZ)
 fuzz_gpt_SOURCES := lib/gpt.c lib/crc32.c
 
 partition_SOURCES := kernel/partition.c lib/gpt.c lib/crc32.c lib/block.c lib/text.c authority/rules.c

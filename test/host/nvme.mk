@@ -11,4 +11,4 @@ nvme_hostile_SOURCES := $(NVME_DRIVER) $(NVME_MODEL) $(NVME_SCENE)
 nvme_hostile_CFLAGS  := -Wno-missing-field-initializers
 
 FUZZ_TARGETS += nvme
-fuzz_nvme_SOURCES := $(NVME_DRIVER) $(NVME_MODEL)
+fuzz_nvme_SOURCES := $(NVME_DRIVER) $(NVME_MODEL) test/host/support/fuzz_disk.c test/host/support/fuzz_input.c

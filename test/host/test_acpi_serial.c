@@ -14,13 +14,15 @@
 struct row {
     const char *name;
     void (*make)(void);
-    uint8_t revision, interface, space, bits, access;
-    uint64_t address;
-    uint8_t interrupt_type, baud;
-    uint32_t line;
-    uint16_t pci_vendor, pci_device; /* 0xffff: none */
-    uint8_t slot;
-    uint32_t clock, precise_baud;
+    struct fields {
+        uint8_t revision, interface, space, bits, access;
+        uint64_t address;
+        uint8_t interrupt_type, baud;
+        uint32_t line;
+        uint16_t pci_vendor, pci_device; /* 0xffff: none */
+        uint8_t slot;
+        uint32_t clock, precise_baud;
+    } table;
     struct machine_uart expected;
 };
 
@@ -29,37 +31,11 @@ struct row {
 static const struct row rows[] = {
     {"AWS m6g, a virtual 16550 in memory",
      make_arm64,
-     2,
-     0x12,
-     0,
-     8,
-     1,
-     0x90a0000,
-     8,
-     7,
-     37,
-     0xffff,
-     0xffff,
-     0,
-     0,
-     0,
+     {2, 0x12, 0, 8, 1, 0x90a0000, 8, 7, 37, 0xffff, 0xffff, 0, 0, 0},
      {.kind = UART_NS16550, .registers = {ADDRESS_MEMORY, 1, 0, 0x90a0000}, .baud = 115200, .line = {.line = 37}}},
     {"AWS a1.metal, the same as a PCI function",
      make_arm64,
-     2,
-     0x00,
-     0,
-     8,
-     1,
-     0x83e00000,
-     0,
-     7,
-     0,
-     0x1d0f,
-     0x8250,
-     1,
-     0,
-     0,
+     {2, 0x00, 0, 8, 1, 0x83e00000, 0, 7, 0, 0x1d0f, 0x8250, 1, 0, 0},
      {.kind = UART_NS16550,
       .registers = {ADDRESS_MEMORY, 1, 0, 0x83e00000},
       .baud = 115200,
@@ -68,20 +44,7 @@ static const struct row rows[] = {
       .pci_function = 1 << 3}},
     {"a PCI function whose address is left to its BAR",
      make_arm64,
-     2,
-     0x00,
-     0,
-     0,
-     0,
-     0,
-     0,
-     7,
-     0,
-     0x1d0f,
-     0x8250,
-     1,
-     0,
-     0,
+     {2, 0x00, 0, 0, 0, 0, 0, 7, 0, 0x1d0f, 0x8250, 1, 0, 0},
      {.kind = UART_NS16550,
       .registers = {ADDRESS_NONE, 0, 0, 0},
       .baud = 115200,
@@ -90,88 +53,23 @@ static const struct row rows[] = {
       .pci_function = 1 << 3}},
     {"Azure arm64",
      make_arm64,
-     2,
-     0x03,
-     0,
-     32,
-     3,
-     0xeffec000,
-     8,
-     7,
-     33,
-     0xffff,
-     0xffff,
-     0,
-     0,
-     0,
+     {2, 0x03, 0, 32, 3, 0xeffec000, 8, 7, 33, 0xffff, 0xffff, 0, 0, 0},
      {.kind = UART_PL011, .registers = {ADDRESS_MEMORY, 4, 0, 0xeffec000}, .baud = 115200, .line = {.line = 33}}},
     {"Azure x64, Hyper-V's COM1",
      make_pc,
-     2,
-     0x00,
-     1,
-     8,
-     0,
-     0x3f8,
-     1 | 2,
-     7,
-     4,
-     0xffff,
-     0xffff,
-     0,
-     0,
-     0,
+     {2, 0x00, 1, 8, 0, 0x3f8, 1 | 2, 7, 4, 0xffff, 0xffff, 0, 0, 0},
      {.kind = UART_NS16550, .registers = {ADDRESS_PORT, 1, 0, 0x3f8}, .baud = 115200, .line = {.line = 4}}},
     {"SBSA, 32-bit accesses only",
      make_arm64,
-     2,
-     0x0d,
-     0,
-     32,
-     3,
-     0x2a400000,
-     8,
-     0,
-     40,
-     0xffff,
-     0xffff,
-     0,
-     0,
-     0,
+     {2, 0x0d, 0, 32, 3, 0x2a400000, 8, 0, 40, 0xffff, 0xffff, 0, 0, 0},
      {.kind = UART_PL011, .registers = {ADDRESS_MEMORY, 4, 0, 0x2a400000}, .line = {.line = 40}}},
     {"SBSA",
      make_arm64,
-     2,
-     0x0e,
-     0,
-     32,
-     3,
-     0x2a400000,
-     8,
-     3,
-     40,
-     0xffff,
-     0xffff,
-     0,
-     0,
-     0,
+     {2, 0x0e, 0, 32, 3, 0x2a400000, 8, 3, 40, 0xffff, 0xffff, 0, 0, 0},
      {.kind = UART_PL011, .registers = {ADDRESS_MEMORY, 4, 0, 0x2a400000}, .baud = 9600, .line = {.line = 40}}},
     {"X-Gene: 8 bits, accesses of 32",
      make_arm64,
-     2,
-     0x00,
-     0,
-     8,
-     3,
-     0x1c020000,
-     8,
-     7,
-     108,
-     0xffff,
-     0xffff,
-     0,
-     0,
-     0,
+     {2, 0x00, 0, 8, 3, 0x1c020000, 8, 7, 108, 0xffff, 0xffff, 0, 0, 0},
      {.kind = UART_NS16550,
       .registers = {ADDRESS_MEMORY, 4, 0, 0x1c020000},
       .register_shift = 2,
@@ -179,37 +77,11 @@ static const struct row rows[] = {
       .line = {.line = 108}}},
     {"QEMU rv64: 32 bits, accesses of 8",
      make_rv64,
-     2,
-     0x00,
-     0,
-     32,
-     1,
-     0x10000000,
-     16,
-     7,
-     10,
-     0xffff,
-     0xffff,
-     0,
-     0,
-     0,
+     {2, 0x00, 0, 32, 1, 0x10000000, 16, 7, 10, 0xffff, 0xffff, 0, 0, 0},
      {.kind = UART_NS16550, .registers = {ADDRESS_MEMORY, 1, 0, 0x10000000}, .baud = 115200, .line = {.line = 10}}},
     {"registers of 32 bits, the access not said",
      make_arm64,
-     2,
-     0x12,
-     0,
-     32,
-     0,
-     0x10000000,
-     8,
-     7,
-     50,
-     0xffff,
-     0xffff,
-     0,
-     0,
-     0,
+     {2, 0x12, 0, 32, 0, 0x10000000, 8, 7, 50, 0xffff, 0xffff, 0, 0, 0},
      {.kind = UART_NS16550,
       .registers = {ADDRESS_MEMORY, 4, 0, 0x10000000},
       .register_shift = 2,
@@ -217,20 +89,7 @@ static const struct row rows[] = {
       .line = {.line = 50}}},
     {"of 16 bits, the access not said",
      make_arm64,
-     2,
-     0x12,
-     0,
-     16,
-     0,
-     0x10000000,
-     8,
-     7,
-     50,
-     0xffff,
-     0xffff,
-     0,
-     0,
-     0,
+     {2, 0x12, 0, 16, 0, 0x10000000, 8, 7, 50, 0xffff, 0xffff, 0, 0, 0},
      {.kind = UART_NS16550,
       .registers = {ADDRESS_MEMORY, 2, 0, 0x10000000},
       .register_shift = 1,
@@ -238,37 +97,11 @@ static const struct row rows[] = {
       .line = {.line = 50}}},
     {"zeros for no PCI function",
      make_arm64,
-     2,
-     0x03,
-     0,
-     32,
-     3,
-     0x9000000,
-     8,
-     7,
-     33,
-     0,
-     0,
-     0,
-     0,
-     0,
+     {2, 0x03, 0, 32, 3, 0x9000000, 8, 7, 33, 0, 0, 0, 0, 0},
      {.kind = UART_PL011, .registers = {ADDRESS_MEMORY, 4, 0, 0x9000000}, .baud = 115200, .line = {.line = 33}}},
     {"clock and speed in numbers",
      make_pc,
-     4,
-     0x00,
-     1,
-     8,
-     1,
-     0x2f8,
-     1,
-     0,
-     0,
-     0xffff,
-     0xffff,
-     0,
-     24000000,
-     1500000,
+     {4, 0x00, 1, 8, 1, 0x2f8, 1, 0, 0, 0xffff, 0xffff, 0, 24000000, 1500000},
      {.kind = UART_NS16550,
       .registers = {ADDRESS_PORT, 1, 0, 0x2f8},
       .clock_hz = 24000000,
@@ -276,59 +109,21 @@ static const struct row rows[] = {
       .line = {.line = 3}}},
     {"A51: a speed that is none",
      make_pc,
-     4,
-     0x00,
-     1,
-     8,
-     1,
-     0x2f8,
-     1,
-     255,
-     0,
-     0xffff,
-     0xffff,
-     0,
-     24000000,
-     1,
+     {4, 0x00, 1, 8, 1, 0x2f8, 1, 255, 0, 0xffff, 0xffff, 0, 24000000, 1},
      {.kind = UART_NS16550, .registers = {ADDRESS_PORT, 1, 0, 0x2f8}, .clock_hz = 24000000, .line = {.line = 3}}},
     {"and one that is too much",
      make_pc,
-     4,
-     0x00,
-     1,
-     8,
-     1,
-     0x2f8,
-     1,
-     0,
-     0,
-     0xffff,
-     0xffff,
-     0,
-     24000000,
-     UINT32_MAX,
+     {4, 0x00, 1, 8, 1, 0x2f8, 1, 0, 0, 0xffff, 0xffff, 0, 24000000, UINT32_MAX},
      {.kind = UART_NS16550, .registers = {ADDRESS_PORT, 1, 0, 0x2f8}, .clock_hz = 24000000, .line = {.line = 3}}},
     {"SBI",
      make_rv64,
-     4,
-     0x15,
-     0,
-     0,
-     0,
-     0,
-     0,
-     0,
-     0,
-     0xffff,
-     0xffff,
-     0,
-     0,
-     0,
+     {4, 0x15, 0, 0, 0, 0, 0, 0, 0, 0xffff, 0xffff, 0, 0, 0},
      {.kind = UART_SBI, .registers = {ADDRESS_NONE, 0, 0, 0}, .line = {.line = NONE}}},
 };
 
 static void put_spcr(const struct row *row)
 {
+    const struct fields *fields = &row->table;
     struct table *spcr = NULL;
 
     row->make();
@@ -338,20 +133,20 @@ static void put_spcr(const struct row *row)
     if (spcr == NULL)
         spcr = new_table("SPCR", 2, 88);
     memset(spcr->bytes + HEADER, 0, 88 - HEADER);
-    spcr->revision = row->revision;
-    spcr->length = row->revision >= 3 ? 88 : 80;
-    spcr->bytes[36] = row->interface;
-    gas(spcr->bytes + 40, row->space, row->bits, row->access, row->address);
-    spcr->bytes[52] = row->interrupt_type;
-    spcr->bytes[53] = row->interrupt_type == 1 ? 3 : 4;
-    store_le32(spcr->bytes + 54, row->line);
-    spcr->bytes[58] = row->baud;
-    le16(spcr->bytes + 64, row->pci_device);
-    le16(spcr->bytes + 66, row->pci_vendor);
-    spcr->bytes[69] = row->slot;
-    if (row->revision >= 3) {
-        store_le32(spcr->bytes + 76, row->clock);
-        store_le32(spcr->bytes + 80, row->precise_baud);
+    spcr->revision = fields->revision;
+    spcr->length = fields->revision >= 3 ? 88 : 80;
+    spcr->bytes[36] = fields->interface;
+    gas(spcr->bytes + 40, fields->space, fields->bits, fields->access, fields->address);
+    spcr->bytes[52] = fields->interrupt_type;
+    spcr->bytes[53] = fields->interrupt_type == 1 ? 3 : 4;
+    store_le32(spcr->bytes + 54, fields->line);
+    spcr->bytes[58] = fields->baud;
+    le16(spcr->bytes + 64, fields->pci_device);
+    le16(spcr->bytes + 66, fields->pci_vendor);
+    spcr->bytes[69] = fields->slot;
+    if (fields->revision >= 3) {
+        store_le32(spcr->bytes + 76, fields->clock);
+        store_le32(spcr->bytes + 80, fields->precise_baud);
     }
 }
 
@@ -393,19 +188,19 @@ static void no_table(void **state)
 /* What cannot be used is said, and a PC then has its COM1 all the same. */
 static void useless(void **state)
 {
-    struct row row = {"", make_pc, 2, 0x77, 1, 8, 1, 0x2f8, 1, 7, 0, 0xffff, 0xffff, 0, 0, 0, {0}};
+    struct row row = {"", make_pc, {2, 0x77, 1, 8, 1, 0x2f8, 1, 7, 0, 0xffff, 0xffff, 0, 0, 0}, {0}};
 
     (void)state;
     put_spcr(&row);
     run();
     assert_true(host_log_has("SPCR names a serial port of type 0x77, which is unknown"));
     assert_int_equal(m.uarts[0].registers.address, 0x3f8);
-    row = (struct row){"", make_arm64, 2, 0x03, 0, 32, 3, 0x200000, 8, 7, 33, 0xffff, 0xffff, 0, 0, 0, {0}};
+    row = (struct row){"", make_arm64, {2, 0x03, 0, 32, 3, 0x200000, 8, 7, 33, 0xffff, 0xffff, 0, 0, 0}, {0}};
     put_spcr(&row);
     run();
     assert_true(host_log_has("UART at 0x200000 would lie in memory"));
     assert_int_equal(m.uart_count, 0);
-    row = (struct row){"", make_arm64, 2, 0x03, 0x7f, 32, 3, 0x9000000, 8, 7, 33, 0xffff, 0xffff, 0, 0, 0, {0}};
+    row = (struct row){"", make_arm64, {2, 0x03, 0x7f, 32, 3, 0x9000000, 8, 7, 33, 0xffff, 0xffff, 0, 0, 0}, {0}};
     put_spcr(&row);
     run();
     assert_true(host_log_has("SPCR names a serial port without a usable address"));

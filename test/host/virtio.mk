@@ -11,4 +11,4 @@ virtqueue_SOURCES        := $(VIRTIO_CORE) $(VIRTIO_MODEL) $(VIRTIO_ECHO)
 virtio_hostile_SOURCES   := $(VIRTIO_CORE) $(VIRTIO_MODEL) $(VIRTIO_ECHO)
 
 FUZZ_TARGETS += virtqueue
-fuzz_virtqueue_SOURCES   := $(VIRTIO_CORE) $(VIRTIO_MODEL)
+fuzz_virtqueue_SOURCES   := $(VIRTIO_CORE) $(VIRTIO_MODEL) test/host/support/fuzz_input.c

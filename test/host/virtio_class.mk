@@ -11,6 +11,7 @@ virtio_blk_hostile_SOURCES := $(virtio_blk_SOURCES)
 virtio_net_hostile_SOURCES := $(virtio_net_SOURCES)
 
 FUZZ_TARGETS += virtio_blk virtio_net
-VIRTIO_FUZZ := $(VIRTIO_CORE) $(VIRTIO_MODEL) test/host/support/fuzz_device.c
-fuzz_virtio_blk_SOURCES := driver/virtio/blk.c driver/virtio/transfer.c lib/block.c lib/text.c $(VIRTIO_FUZZ)
+VIRTIO_FUZZ := $(VIRTIO_CORE) $(VIRTIO_MODEL) test/host/support/fuzz_device.c test/host/support/fuzz_input.c
+fuzz_virtio_blk_SOURCES := driver/virtio/blk.c driver/virtio/transfer.c lib/block.c lib/text.c test/host/support/fuzz_disk.c \
+                           $(VIRTIO_FUZZ)
 fuzz_virtio_net_SOURCES := driver/virtio/net.c $(VIRTIO_FUZZ)

@@ -4,38 +4,17 @@
  */
 #include <model/virtio_scsi.h>
 #include <stdlib.h>
-#include <string.h>
-#include <vmos/block.h>
 #include "fuzz_device.h"
+#include "fuzz_disk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 extern const struct driver virtio_scsi_driver;
 
-enum { MAX_JOBS = 48, MAX_BYTES = 1 << 17 };
+enum { MAX_BYTES = 1 << 17 };
 
-static struct job {
-    struct block_request request; /* first: done gets it back */
-    struct memory_ref segment;
-    uint8_t *memory;
-    bool out;
-} jobs[MAX_JOBS];
-
-static unsigned out_count;
 static struct virtio_scsi_model scsi;
 static bool quiet; /* the scan of 256 targets is long: what is spoiled begins with the first disk, or when asked */
-
-static void done(struct block_request *request)
-{
-    struct job *job = (struct job *)request;
-
-    fuzz_demand(job->out, "a request that is done twice");
-    fuzz_demand(request->status < STATUS_COUNT, "a status that means nothing");
-    job->out = false;
-    out_count--;
-    free(job->memory);
-    job->memory = NULL;
-}
 
 /* The model's answer with bytes changed, in the answer or in the data; or none. */
 static uint32_t handle(struct virtio_model *model, void *context, const struct virtio_model_request *request)
@@ -56,16 +35,13 @@ static uint32_t handle(struct virtio_model *model, void *context, const struct v
 
 static void submit(struct block_device *block)
 {
-    struct block_request *list[MAX_JOBS];
-    unsigned count = 0, wanted = 1 + fuzz8() % 8;
+    struct fuzz_job *job;
 
-    for (unsigned i = 0; i < MAX_JOBS && count < wanted; i++) {
-        struct job *job = &jobs[i];
-        if (job->out)
-            continue;
+    for (unsigned wanted = 1 + fuzz8() % 8; wanted != 0 && (job = fuzz_job_take()) != NULL; wanted--) {
         uint8_t operation = fuzz8();
-        *job = (struct job){
-            .request = {.operation = operation % 6, .done = done, .first_block = fuzz8(), .block_count = fuzz8() % 80}};
+        job->request.operation = operation % 6;
+        job->request.first_block = fuzz8();
+        job->request.block_count = fuzz8() % 80;
         job->request.force_unit_access = (operation & 32) != 0;
         if (operation & 64)
             job->request.offset = fuzz64();
@@ -75,24 +51,10 @@ static void submit(struct block_device *block)
         if (job->request.operation > BLOCK_WRITE || size > MAX_BYTES)
             size = 0;
         job->memory = malloc(size + 1);
-        job->segment = (struct memory_ref){.offset = (uintptr_t)job->memory, .length = size};
-        job->request.segments = &job->segment;
+        job->segments[0] = (struct memory_ref){.offset = (uintptr_t)job->memory, .length = size};
         job->request.segment_count = size != 0;
-        job->out = true;
-        out_count++;
-        list[count++] = &job->request;
     }
-    fuzz_demand(block->ops->submit(block->driver, list, count) == count, "requests that are not taken");
-}
-
-static void check_info(const struct block_info *info)
-{
-    uint32_t size = info->block_size;
-
-    fuzz_demand(size >= 512 && size <= 65536 && (size & (size - 1)) == 0, "a block size that cannot be");
-    fuzz_demand(info->block_count <= UINT64_MAX / size, "a disk larger than addresses can say");
-    fuzz_demand(memchr(info->serial, '\0', sizeof info->serial) != NULL, "a serial number without an end");
-    fuzz_demand(memchr(info->model, '\0', sizeof info->model) != NULL, "a model without an end");
+    fuzz_demand(fuzz_jobs_submit(block) == 0, "requests that are not taken");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -139,11 +101,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             else
                 block->ops->poll(block->driver);
             if (block != NULL)
-                check_info(&block->info);
+                fuzz_disk_check(&block->info);
         }
         virtio_model_misbehave(model, VIRTIO_EVIL_NONE);
         free_again = fuzz_device_stop(model);
-        fuzz_demand(out_count == 0, "requests are lost");
+        fuzz_demand(fuzz_jobs_out() == 0, "requests are lost");
     }
     fuzz_device_destroy(model);
     virtio_scsi_take_down(&scsi);

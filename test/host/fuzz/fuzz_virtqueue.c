@@ -7,17 +7,14 @@
  */
 #include <driver/virtio/virtio.h>
 #include <model/virtio_model.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "fuzz_input.h"
 #include "host_log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MAX_TOKENS = 512, QUEUES = 2, TELL_ANOTHER = 0xf5 };
-
-static const uint8_t *input;
-static size_t left;
 
 static struct {
     bool out, submitted;
@@ -26,44 +23,14 @@ static struct {
 } tokens[MAX_TOKENS + 1]; /* by token */
 static unsigned token_count, out_count;
 
-static uint8_t take8(void)
-{
-    if (left == 0)
-        return 0;
-    left--;
-    return *input++;
-}
-
-static uint16_t take16(void)
-{
-    uint16_t low = take8();
-
-    return (uint16_t)(low | take8() << 8);
-}
-
-static uint32_t take32(void)
-{
-    uint32_t low = take16();
-
-    return low | (uint32_t)take16() << 16;
-}
-
-static void demand(bool good, const char *what)
-{
-    if (good)
-        return;
-    fprintf(stderr, "broken: %s\n%s", what, host_log_text());
-    abort();
-}
-
 /* ---- The device's registers: those of the model, unless the input says otherwise ---------------------------- */
 
 static uint32_t read_register(void *model, unsigned window, uint64_t offset, unsigned width)
 {
     uint32_t value = model_register_read(model, window, offset, width);
 
-    if (take8() == TELL_ANOTHER)
-        value = take32();
+    if (fuzz8() == TELL_ANOTHER)
+        value = fuzz32();
     return value;
 }
 
@@ -94,22 +61,22 @@ static struct virtio_model *make_model(uint8_t settings)
 static void add(struct virtqueue *queue, unsigned number)
 {
     struct virtqueue_part parts[80];
-    uint16_t out = take8() % 40, in = take8() % 40;
+    uint16_t out = fuzz8() % 40, in = fuzz8() % 40;
     uint16_t room = virtqueue_room(queue);
     uint32_t writable = 0;
 
     if (token_count == MAX_TOKENS)
         return;
     for (unsigned i = 0; i < (unsigned)out + in; i++) {
-        parts[i] = (struct virtqueue_part){UINT64_C(0x100000) * i, i % 7 == 6 ? take16() : 16 + i};
+        parts[i] = (struct virtqueue_part){UINT64_C(0x100000) * i, i % 7 == 6 ? fuzz16() : 16 + i};
         writable += i >= out ? parts[i].length : 0;
     }
     enum status status = virtqueue_add(queue, parts, out, in, token_count + 1);
     if (status != STATUS_OK) {
-        demand(virtqueue_room(queue) == room, "room after a refusal");
+        fuzz_demand(virtqueue_room(queue) == room, "room after a refusal");
         return;
     }
-    demand(virtqueue_room(queue) < room, "room after an addition");
+    fuzz_demand(virtqueue_room(queue) < room, "room after an addition");
     token_count++;
     out_count++;
     tokens[token_count].out = true;
@@ -129,9 +96,9 @@ static void submit(struct virtqueue *queue, unsigned number)
 
 static void take_back(uint64_t token, unsigned number)
 {
-    demand(token >= 1 && token <= token_count, "a token that was never given");
-    demand(tokens[token].out, "a token that came back before");
-    demand(tokens[token].queue == number, "a token of another queue");
+    fuzz_demand(token >= 1 && token <= token_count, "a token that was never given");
+    fuzz_demand(tokens[token].out, "a token that came back before");
+    fuzz_demand(tokens[token].queue == number, "a token of another queue");
     tokens[token].out = false;
     out_count--;
 }
@@ -142,10 +109,10 @@ static void complete(struct virtqueue *queue, unsigned number)
     uint32_t written = 0;
 
     for (unsigned i = 0; virtqueue_next(queue, &token, &written); i++) {
-        demand(i < 64, "completions without end");
+        fuzz_demand(i < 64, "completions without end");
         take_back(token, number);
-        demand(tokens[token].submitted, "a completion of what was not submitted");
-        demand(written <= tokens[token].writable, "more written than posted");
+        fuzz_demand(tokens[token].submitted, "a completion of what was not submitted");
+        fuzz_demand(written <= tokens[token].writable, "more written than posted");
     }
 }
 
@@ -157,7 +124,7 @@ static void complete_honestly(struct device *device, struct model_queue *queue)
     if (queue->size == 0 || !home_dma_read(device, queue->available + 2, &index, 2) || index == queue->taken)
         return;
     home_dma_read(device, queue->available + 4 + 2u * (queue->taken % queue->size), &head, 2);
-    uint32_t element[2] = {head, take8()};
+    uint32_t element[2] = {head, fuzz8()};
     home_dma_write(device, queue->used + 4 + 8u * (queue->completed % queue->size), element, sizeof element);
     queue->taken++;
     queue->completed++;
@@ -166,9 +133,9 @@ static void complete_honestly(struct device *device, struct model_queue *queue)
 
 static void lie(struct device *device, struct model_queue *queue)
 {
-    uint32_t element[2] = {take8(), take32()};
-    uint16_t word = take16();
-    uint8_t kind = take8();
+    uint32_t element[2] = {fuzz8(), fuzz32()};
+    uint16_t word = fuzz16();
+    uint8_t kind = fuzz8();
 
     if (queue->size == 0)
         return;
@@ -195,23 +162,23 @@ static void lie(struct device *device, struct model_queue *queue)
 static void read_something(struct virtio_device *virtio)
 {
     uint8_t bytes[16];
-    uint32_t offset = take8(), length = take8() % (sizeof bytes + 1);
+    uint32_t offset = fuzz8(), length = fuzz8() % (sizeof bytes + 1);
 
     virtio_config_read(virtio, offset, bytes, length);
-    virtio_cause(virtio, take8() % 4);
+    virtio_cause(virtio, fuzz8() % 4);
     virtio_is_broken(virtio);
 }
 
 static void operate(struct virtio_model *model, struct virtio_device *virtio, struct virtqueue *const queues[])
 {
-    while (left != 0) {
-        uint8_t operation = take8();
+    while (fuzz_left()) {
+        uint8_t operation = fuzz8();
         unsigned number = operation >> 7;
         struct virtqueue *queue = queues[number];
         struct model_queue *device_side = &model->queues[number];
         if (queue == NULL)
             continue;
-        demand(virtqueue_room(queue) <= virtqueue_size(queue), "more room than there is");
+        fuzz_demand(virtqueue_room(queue) <= virtqueue_size(queue), "more room than there is");
         switch (operation % 9) {
         case 0:
         case 1:
@@ -251,11 +218,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct virtio_device virtio;
     struct virtqueue *queues[QUEUES] = {NULL};
 
-    input = data;
-    left = size;
+    fuzz_input(data, size);
     token_count = out_count = 0;
     host_log_clear();
-    uint8_t settings = take8();
+    uint8_t settings = fuzz8();
     home_init(&(struct home_options){.seed = settings, .writable_completions = (settings & 64) != 0});
     struct virtio_model *model = make_model(settings);
     struct home_device description = {.name = "fuzz0", .ops = &ops, .model = model};
@@ -275,12 +241,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             virtqueue_close(queues[i]);
         }
         virtio_close(&virtio);
-        demand(out_count == 0, "tokens are lost");
+        fuzz_demand(out_count == 0, "tokens are lost");
     }
     if (virtio.stuck)
         home_quarantine(device);
     home_check_returned(device);
-    demand(home_faults() == 0, home_fault_text());
+    fuzz_demand(home_faults() == 0, home_fault_text());
     home_device_destroy(device);
     virtio_model_destroy(model);
     return 0;

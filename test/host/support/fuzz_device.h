@@ -6,17 +6,7 @@
 #define FUZZ_DEVICE_H
 
 #include <model/virtio_device.h>
-
-/* The input, byte by byte; zeros behind its end. */
-void fuzz_input(const uint8_t *data, size_t size);
-bool fuzz_left(void);
-uint8_t fuzz8(void);
-uint16_t fuzz16(void);
-uint32_t fuzz32(void);
-uint64_t fuzz64(void);
-
-/* Aborts with the log. */
-void fuzz_demand(bool good, const char *what);
+#include "fuzz_input.h"
 
 /* A fresh home; a device of this class and of a transport, features and configuration from the input. What a driver
  * does wrong is not looked for: a device that lies makes it. */
