@@ -100,7 +100,7 @@ def test_memory_sizes(name, memory, tmp_path):
 @pytest.mark.parametrize("smp", [2, 8])
 @pytest.mark.parametrize("name", ["q35", "microvm", "gicv2", "gicv3", "plic", "imsic"])
 def test_more_processors(name, smp, tmp_path):
-    """The others stay parked; the boot CPU may be any of them."""
+    """All self-tests beside the others; the boot CPU may be any of them."""
     on = MACHINES[name]
     transport = "pci-transitional" if on.pci else "mmio-legacy"
     result = run(on, *net(transport), *blk(transport, make_disk(tmp_path / "disk")), *rng(transport), smp=smp)
