@@ -23,7 +23,7 @@
 
 /* The pool lasts for what is mapped before memory is known (with EFI: the handoff, the memory map, vmos.conf and the
  * firmware's tables, which may lie in different GiBs, and the serial port); the last pages of it map the arena, and
- * what is left then serves on. */
+ * what is left when the machine is known is given away. */
 enum { POOL_PAGES = 13, POOL_RESERVED = 2, DEVICE_RECORDS = 24 };
 
 #define LARGE_PAGE (UINT64_C(2) << 20)
@@ -45,7 +45,8 @@ static bool taking_memory, frames_ready;
 static uint64_t image_physical, table_pages, frame_map_size;
 static struct span { /* of physical memory, in whole pages */
     uint64_t base, end;
-} released; /* of the image: RAM like all other */
+} released[4]; /* of the image: RAM like all other */
+static unsigned released_count;
 
 /* Registers that are mapped, newest first; the first few records need no heap. */
 struct device_mapping {
@@ -66,7 +67,10 @@ static uint64_t image_size(void)
 
 static bool in_image(uint64_t physical)
 {
-    return physical - image_physical < image_size() && (physical < released.base || physical >= released.end);
+    for (unsigned i = 0; i < released_count; i++)
+        if (physical >= released[i].base && physical < released[i].end)
+            return false;
+    return physical - image_physical < image_size();
 }
 
 /* ---- Tables --------------------------------------------------------------------------------------- */
@@ -393,20 +397,40 @@ void vm_take_memory(struct machine *machine)
 }
 
 /* The pages leave the image before they enter the physmap: never are they code and writable at once. */
-uint64_t vm_release_boot_code(void)
+static uint64_t release(const char *start, const char *end)
 {
-    uint64_t size = (uint64_t)(boot_code_end - boot_code_start), base = virtual_to_physical(boot_code_start);
+    uint64_t size = (uint64_t)(end - start), base = image_physical + (uint64_t)(start - image_start);
+    struct frame_counts before, after;
 
-    if (size == 0 || page_unmap(&kernel_table, (uintptr_t)boot_code_start, size) != STATUS_OK)
+    if (size == 0 || page_unmap(&kernel_table, (uintptr_t)start, size) != STATUS_OK)
         return 0;
-    released = (struct span){base, base + size};
+    released[released_count++] = (struct span){base, base + size};
     if (!map_ram(base, base + size, MMU_WRITE))
         return 0;
-    struct frame_counts before, after;
     frames_count(&before);
     frames_add(base, size);
     frames_count(&after);
     return (after.total - before.total) * PAGE_SIZE;
+}
+
+uint64_t vm_release_boot_code(void)
+{
+    uint64_t size = release(boot_code_start, boot_code_end);
+    unsigned first = 0;
+
+    /* Nothing is ever mapped where guard pages are. */
+    size += release(boot_stack_guard, boot_stack_guard + PAGE_SIZE);
+    size += release(boot_exception_guard, boot_exception_guard_end);
+    first = pool_used;
+    pool_used = POOL_PAGES;
+    return size + release((const char *)pool[first], (const char *)pool[POOL_PAGES]);
+}
+
+bool vm_is_released(const void *address)
+{
+    uint64_t physical = image_physical + ((uintptr_t)address - (uintptr_t)image_start);
+
+    return (uintptr_t)address - (uintptr_t)image_start < image_size() && !in_image(physical);
 }
 
 /* ---- Registers ---------------------------------------------------------------------------------------- */

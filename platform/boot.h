@@ -29,12 +29,13 @@ _Noreturn void kernel_main(const struct boot_info *boot);
 /* Every linker.ld defines these, page-aligned but for the border of data and bss, in the upper half, in this order.
  * image_start is linked at IMAGE_BASE (arch.h); the page before it is the file's header and not part of the image.
  * Between stack_guard and stack_top: the boot CPU's stack above one unmapped page. exception_guard is another such
- * page, or the same. */
+ * page, or nothing. */
 extern char image_start[], text_start[], text_end[], rodata_start[], rodata_end[], data_start[], data_end[],
     bss_start[], bss_end[], image_end[];
 /* The end of text and the beginning of rodata: code that runs only while the machine is being learned. */
 extern char boot_code_start[], boot_code_end[];
-extern char boot_stack_guard[], boot_stack_bottom[], boot_stack_top[], boot_exception_guard[];
+extern char boot_stack_guard[], boot_stack_bottom[], boot_stack_top[], boot_exception_guard[],
+    boot_exception_guard_end[];
 
 /* The embedded initial ramdisk, inside rodata; its size is initrd_embedded_end - initrd_embedded. */
 extern const char initrd_embedded[], initrd_embedded_end[];

