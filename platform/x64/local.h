@@ -72,7 +72,7 @@ struct trap_frame {
 };
 _Static_assert(sizeof(struct trap_frame) == 176, "trap.S");
 
-extern char trap_stubs[];  /* TRAP_STUB_SIZE bytes per vector */
+extern char trap_stubs[];  /* blocks of 32 vectors: their stubs, then two jumps that all of them share */
 extern bool trap_clear_ac; /* SMAP is on: entries execute CLAC */
 extern char boot_exception_stack[], boot_exception_stack_top[];
 

@@ -10,17 +10,20 @@
     .global trap_stubs
 trap_stubs:
     .set vector, 0
-    .rept 256
-    .balign 8
-    pushq $(vector - 128)           /* a byte's worth, to keep stubs at 7 bytes */
-    .if vector >= 32
-    jmp trap_without_error
-    .elseif (0x60227d00 >> vector) & 1
-    jmp trap_with_error             /* 8, 10-14, 17, 21, 29, 30 [Intel SDM 3A table 6-1, AMD APM 2 §8.2] */
+    .rept 8                         /* TRAP_STUBS_BLOCK bytes for each 32 vectors (trap.c), of which */
+    .rept 32                        /* TRAP_STUB_SIZE for each: the jumps behind them are near enough for a byte */
+    pushq $(vector - 128)
+    .if vector < 32 && (0x60227d00 >> (vector & 31)) & 1
+    jmp 2f                          /* 8, 10-14, 17, 21, 29, 30 [Intel SDM 3A table 6-1, AMD APM 2 §8.2] */
     .else
-    jmp trap_without_error
+    jmp 1f
     .endif
     .set vector, vector + 1
+    .endr
+1:  jmp trap_without_error
+    .balign 8
+2:  jmp trap_with_error
+    .balign 8
     .endr
 
 trap_without_error:

@@ -8,7 +8,7 @@
 #include "local.h"
 #include "selectors.h"
 
-enum { TRAP_STUB_SIZE = 8, VECTORS = 256 };
+enum { TRAP_STUB_SIZE = 4, TRAP_STUBS_BLOCK = 32 * TRAP_STUB_SIZE + 16, VECTORS = 256 };
 
 enum exception { /* [Intel SDM 3A table 6-1] */
                  EXCEPTION_NMI = 2,
@@ -48,7 +48,8 @@ bool trap_clear_ac;
 
 static void set_gate(unsigned vector, unsigned stack)
 {
-    uintptr_t entry = (uintptr_t)trap_stubs + (uintptr_t)vector * TRAP_STUB_SIZE;
+    uintptr_t entry = (uintptr_t)trap_stubs + (uintptr_t)vector / 32 * TRAP_STUBS_BLOCK +
+                      (uintptr_t)vector % 32 * TRAP_STUB_SIZE;
 
     gates[vector] = (struct gate){
         .offset_low = (uint16_t)entry,
