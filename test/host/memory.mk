@@ -12,4 +12,7 @@ vm_SOURCES := memory/frames.c platform/pagetable.c test/host/support/fake_arch/f
 vm_DEPENDS := memory/vm.c
 vm_CFLAGS  := -Itest/host/support/fake_arch
 vm_LIBS    := -Wl,--defsym=image_start=__executable_start -Wl,--defsym=image_end=_end \
-              -Wl,--defsym=boot_code_start=__executable_start+0x3000 -Wl,--defsym=boot_code_end=__executable_start+0x8000
+              -Wl,--defsym=boot_code_start=__executable_start+0x3000 -Wl,--defsym=boot_code_end=__executable_start+0x8000 \
+              -Wl,--defsym=boot_stack_guard=__executable_start+0xa000 \
+              -Wl,--defsym=boot_exception_guard=__executable_start+0xc000 \
+              -Wl,--defsym=boot_exception_guard_end=__executable_start+0xd000

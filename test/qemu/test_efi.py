@@ -145,13 +145,6 @@ def test_budget(name, tmp_path, capsys):
     assert "the kernel takes" in vmos(result)
 
 
-@pytest.mark.parametrize("arch", KERNEL)
-def test_size(arch):
-    size = KERNEL[arch].stat().st_size
-    figures.record(f"{arch}: size of the kernel's flat file", size // 1024, "KiB", "under 300")
-    assert size < 300 * 1024
-
-
 # ---- Secure Boot ----------------------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
