@@ -24,7 +24,7 @@
 /* The pool lasts for what is mapped before memory is known (with EFI: the handoff, the memory map, vmos.conf and the
  * firmware's tables, which may lie in different GiBs, and the serial port); the last pages of it map the arena, and
  * what is left when the machine is known is given away. */
-enum { POOL_PAGES = 13, POOL_RESERVED = 2, DEVICE_RECORDS = 24 };
+enum { POOL_PAGES = 18, POOL_RESERVED = 2, DEVICE_RECORDS = 24 };
 
 #define LARGE_PAGE (UINT64_C(2) << 20)
 /* Ranges so far apart that the map of frames would take more than this part of memory are not all used. */
