@@ -3,8 +3,8 @@
  * For assembly. It lies at offset 0x40, where each of the three architectures has room for it; the word at 0x3c, which
  * is the architecture's to write, says so.
  *
- * The file is the image as it lies in memory, so a section's place in one is its place in the other. The first page
- * is the header as far as firmware is concerned, which may map it without the right to execute: what else is in that
+ * The file is the image as it lies in memory, but that the first page may be shorter in the file (efi_header_in_file).
+ * It is the header as far as firmware is concerned, which may map it without the right to execute: what else is in that
  * page must run only when firmware's translation is off. Code, constants and data are sections of their own, none of
  * them writable and executable, for firmware that enforces that. There is nothing to relocate, and the header does not
  * say that relocations were stripped, which would mean that the image must lie at address 0.
@@ -31,14 +31,14 @@
     .long efi_text_size
     .long efi_initialised_size
     .long efi_bss_size
-    .long efi_entry_offset
+    .long EFI_HEADER_SIZE + efi_entry_offset
     .long EFI_HEADER_SIZE           /* where code begins */
     .quad 0                         /* linked for any address */
     .long 0x1000, 0x200             /* alignment in memory, in the file */
     .short 0, 0, 0, 0, 0, 0
     .long 0
-    .long efi_image_size
-    .long EFI_HEADER_SIZE
+    .long EFI_HEADER_SIZE + efi_image_size
+    .long efi_header_in_file
     .long 0                         /* checksum: none */
     .short 10                       /* EFI application */
     .short 0x100                    /* data need not be executable */
@@ -48,17 +48,17 @@
     .quad 0, 0, 0, 0, 0, 0
 
     .ascii ".text\0\0\0"
-    .long efi_text_size, EFI_HEADER_SIZE, efi_text_size, EFI_HEADER_SIZE
+    .long efi_text_size, EFI_HEADER_SIZE, efi_text_size, efi_header_in_file
     .long 0, 0, 0
     .long 0x60000020                /* code, execute, read */
 
     .ascii ".rodata\0"
-    .long efi_rodata_size, efi_rodata_offset, efi_rodata_size, efi_rodata_offset
+    .long efi_rodata_size, EFI_HEADER_SIZE + efi_rodata_offset, efi_rodata_size, efi_rodata_in_file
     .long 0, 0, 0
     .long 0x40000040                /* initialised data, read */
 
     .ascii ".data\0\0\0"
-    .long efi_data_size_in_memory, efi_data_offset, efi_data_size, efi_data_offset
+    .long efi_data_size_in_memory, EFI_HEADER_SIZE + efi_data_offset, efi_data_size, efi_data_in_file
     .long 0, 0, 0
     .long 0xc0000040                /* initialised data, read, write */
 .endm
