@@ -48,10 +48,6 @@ CFLAGS   := -std=c11 -ffreestanding -Oz -g -fpie -fvisibility=hidden -fno-omit-f
             -fno-stack-protector -fno-strict-aliasing -fno-common -fno-asynchronous-unwind-tables \
             -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)/= -MMD -MP $(WARNINGS) $(ARCH_CFLAGS)
 
-# Runs of instructions that functions have in common become functions.
-OUTLINE := -mllvm -enable-machine-outliner=always
-CFLAGS  += $(OUTLINE)
-
 room     = $(firstword $(subst /, ,$1))
 SOURCES := $(wildcard lib/*.c machine/*.c platform/*.c platform/$(ARCH)/*.c platform/$(ARCH)/*.S memory/*.c \
              authority/*.c driver/*/*.c kernel/*.c kernel/selftest/*.c)
@@ -105,7 +101,7 @@ ASSEMBLE = $(CC) $(filter --target=% -march=% -mabi=%,$(ARCH_CFLAGS)) -x assembl
 # Linked twice: the first link gives the addresses for the symbol table that the second carries. The table
 # lies behind the code, so that the code does not move. A function that has one caller becomes part of it only if it is
 # short, 150 instructions at most: kernel_main would swallow much of the kernel, and no backtrace would name it.
-LINK = $(LD) -O2 --icf=all -mllvm -inline-instr-cost=100 $(OUTLINE) -nostdlib -static -z max-page-size=4096 --gc-sections \
+LINK = $(LD) -O2 --icf=all -mllvm -inline-instr-cost=100 -nostdlib -static -z max-page-size=4096 --gc-sections \
        --build-id=none $(ARCH_LDFLAGS) -T platform/$(ARCH)/linker.ld $(OBJECTS) $B/initrd.o
 
 $B/symbols0.o: tools/make-symbols

@@ -48,8 +48,8 @@ bool trap_clear_ac;
 
 static void set_gate(unsigned vector, unsigned stack)
 {
-    uintptr_t entry = (uintptr_t)trap_stubs + (uintptr_t)vector / 32 * TRAP_STUBS_BLOCK +
-                      (uintptr_t)vector % 32 * TRAP_STUB_SIZE;
+    uintptr_t entry =
+        (uintptr_t)trap_stubs + (uintptr_t)vector / 32 * TRAP_STUBS_BLOCK + (uintptr_t)vector % 32 * TRAP_STUB_SIZE;
 
     gates[vector] = (struct gate){
         .offset_low = (uint16_t)entry,
