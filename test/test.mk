@@ -48,24 +48,24 @@ images: kernels
 
 ##   make test        all tests of all three architectures, about ten minutes; last line: N passed, N failed
 test: setup
-	$Q$(MAKE) --no-print-directory images host
+	$Q$(MAKE) --no-print-directory -j$$(nproc) images host
 	$Qrm -rf build/figures
 	$Q$(PYTEST) test
 
 ##   make test-host   readers, drivers and libraries on this machine, under sanitizers; fuzzing for ten seconds each
 test-host: setup
-	$Q$(MAKE) --no-print-directory host
+	$Q$(MAKE) --no-print-directory -j$$(nproc) host
 	$Q$(PYTEST) test/host
 
 ##   make test-qemu   [ARCH=..] the whole system in QEMU
 test-qemu: setup
-	$Q$(MAKE) --no-print-directory images
+	$Q$(MAKE) --no-print-directory -j$$(nproc) images
 	$QVMOS_ONLY=$(if $(filter command%,$(origin ARCH)),$(ARCH)) $(PYTEST) test/qemu
 
 ##   make fuzz        [SECONDS=60] every fuzz target in turn
 SECONDS := 60
 fuzz: setup
-	$Q$(MAKE) --no-print-directory host
+	$Q$(MAKE) --no-print-directory -j$$(nproc) host
 	$QVMOS_FUZZ_SECONDS=$(SECONDS) $(PYTEST) test/host/test_programs.py -k fuzz
 
 ##   make lint        the sources as clang-format has them, and what clang-tidy finds in them
@@ -101,7 +101,7 @@ build/host/lint/%.c: %.c $(HOST_HEADERS) .clang-tidy
 
 ##   make test-long   the full matrix and long fuzzing, hours; figures go to docs/figures.md
 test-long: setup
-	$Q$(MAKE) --no-print-directory images host
+	$Q$(MAKE) --no-print-directory -j$$(nproc) images host
 	$Qrm -rf build/figures
 	$Qtest/host/fetch-dtb
 	$Qtest/qemu/fetch-grub
