@@ -65,7 +65,7 @@ boot_code = $(if $(filter $<,$(BOOT_CODE)),$Qllvm-objcopy-$(LLVM) --prefix-alloc
 late  = $(if $(filter $1,$(EARLY_CODE)),,$(ARCH_LATE))
 whole = $(if $(filter $1,$(EARLY_CODE) $(BOOT_CODE) lib/string.c),,-flto)
 
-$(OBJECTS): $(ROOMS:%=build/rooms/%/.made)
+$(OBJECTS): $(ROOMS:%=build/rooms/%/.made) platform/$(ARCH)/arch.mk
 
 $B/%.c.o: %.c
 	@mkdir -p $(@D)

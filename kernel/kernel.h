@@ -38,7 +38,7 @@ bool kernel_wait(bool (*done)(void *context), void *context, uint64_t deadline_n
 
 /* smp.c: starts the machine's other CPUs and gives each an index; those that do not come are said and left. */
 void smp_start(void);
-/* Has that CPU run this, with interrupts on, as soon as it has nothing else to run; for now one thing at a time, and
+/* Has that CPU run this, with interrupts on, as soon as it has nothing else to run: one thing at a time, and
  * none on the boot CPU, which runs everything that is not asked for so. STATUS_BUSY: it is not done with the last.
  * STATUS_OUT_OF_RANGE: no such CPU, or the boot CPU. What was written before is seen by the function. */
 enum status smp_call(unsigned cpu, void (*run)(void *context), void *context);
