@@ -40,7 +40,7 @@ list-host:
 setup:
 	$Qtools/setup
 
-PYTEST := $(PYTHON) -m pytest -q -rs -p no:cacheprovider -n 2 --color=no
+PYTEST := $(PYTHON) -m pytest -q -rfEs -p no:cacheprovider -n 2 --color=no
 
 # What is booted is made before the tests, not by one of several that run at once.
 images: kernels

@@ -77,9 +77,16 @@ def test_flood(name, tmp_path):
         guest.send("help\r" * 1000)
         match = guest.wait_for(r"^\d+ characters came faster than they could be handled and are lost", 60)
         assert "is not a command" not in guest.text[:match.start()]
+        # A prompt at the end of what has come so far need not be the last one: only Ctrl-C's own line is. What is typed
+        # while there is no room is lost, Ctrl-C too, so it is typed until it is seen.
         guest.wait_for(r"^vmos> \S*\Z", 60, match.end())
-        guest.send("\x03")
-        guest.wait_for(r"\^C\r\nvmos> \Z", 60, match.end())
+        for _ in range(60):
+            guest.send("\x03")
+            try:
+                guest.wait_for(r"\^C\r\nvmos> \Z", 1, match.end())
+                break
+            except AssertionError:
+                continue
         assert "uptime" in guest.command_line("time")
 
 
