@@ -168,7 +168,8 @@ class Guest:
         start = len(self.text)
         self.send(line + "\r")
         # with -icount sleep=off QEMU tells a guest that sleeps without a timer so, on the same pipe
-        match = self.wait_for(r"\r\nvmos> (qemu-system-\w+: warning: .*)?$", timeout, start)
+        # a line of the log may come just then, and the prompt is drawn again below it
+        match = self.wait_for(r"\r\nvmos> (\r\x1b\[K\[.*\r\n\rvmos> \x1b\[K)*(qemu-system-\w+: warning: .*)?$", timeout, start)
         return self.text[start:match.start()].replace("\r", "").split("\n", 1)[-1]
 
     def finish(self, timeout=120):
