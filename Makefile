@@ -50,7 +50,7 @@ CFLAGS   := -std=c11 -ffreestanding -Oz -g -fpie -fvisibility=hidden -fno-omit-f
 
 room     = $(firstword $(subst /, ,$1))
 SOURCES := $(wildcard lib/*.c machine/*.c platform/*.c platform/$(ARCH)/*.c platform/$(ARCH)/*.S memory/*.c \
-             authority/*.c driver/*/*.c kernel/*.c kernel/selftest/*.c)
+             authority/*.c driver/*/*.c kernel/*.c kernel/process/*.c kernel/selftest/*.c)
 OBJECTS := $(patsubst %,$B/%.o,$(SOURCES))
 
 # Code that runs only while the machine is being learned: linked apart, so that vm_release_boot_code() can give its

@@ -190,6 +190,11 @@ void timer_cancel(struct timer *timer)
         ipi_relax();
 }
 
+void timer_cancel_soon(struct timer *timer)
+{
+    (void)take_out(timer);
+}
+
 /* An alarm may come early, when the hardware cannot count as far as the deadline: then it is just armed again. The
  * lock is not held while a timer fires: it may start and cancel others. */
 void clock_alarm(void)
@@ -204,6 +209,7 @@ void clock_alarm(void)
         struct timer *timer = queue->first;
         unlink_timer(queue, timer);
         queue->firing = timer;
+        cpu_local()->kernel_wanted |= !timer->for_threads;
         lock_release(&queue->lock, saved);
         timer->fire(timer);
         saved = lock_take(&queue->lock);

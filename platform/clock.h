@@ -44,9 +44,12 @@ struct timer {
     struct timer *next; /* from here on clock.c's own */
     struct cpu *cpu;    /* whose queue it is, or was last, in */
     bool armed;
+    bool for_threads; /* set by the caller: firing is no reason to wake the kernel's own thread */
 };
 void timer_start(struct timer *timer, uint64_t deadline_ns); /* moves it when already armed */
 void timer_cancel(struct timer *timer);
+/* The same for who holds a lock that `fire` takes: it may just be firing on another CPU when this returns. */
+void timer_cancel_soon(struct timer *timer);
 
 /* cpu_sleep(), with the time slept counted as idle; returns at once when another CPU has called ipi_wake for this one
  * since the last time. */

@@ -10,6 +10,7 @@
 
 struct machine;
 struct timer;
+struct user_context;
 
 enum { CPU_MAX = 64 }; /* further ones are left alone */
 
@@ -29,6 +30,10 @@ struct cpu {
     uint32_t interrupt_depth; /* >0 while an interrupt handler runs */
     uint64_t stack_guard, stack_top;
     uint64_t exception_stack, exception_stack_top; /* for what must not or cannot use the other */
+    struct user_context *context;                  /* user.h: what runs, or ran last, in user mode here */
+    uintptr_t user_stack;                          /* ARCH/user.c: the kernel's stack pointer while user mode runs */
+    void *scheduler;                               /* kernel/process/thread.h */
+    bool kernel_wanted; /* an interrupt was the kernel's own thread's, which user mode makes room for */
     uint64_t idle_ns, idle_ticks, interrupts, ipis_taken;
     uint64_t asleep_since_ns; /* while `sleeping` */
     uint32_t places_held;     /* lock.h */

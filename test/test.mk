@@ -73,7 +73,7 @@ fuzz: setup
 # the host's and without the analyzer, which knows no test's bounds; on the host memory does not run out. A stamp says
 # that a file is clean; it goes with the object, which knows the headers.
 LINT_SOURCES := $(wildcard $(addsuffix /*.c,lib machine platform platform/$(ARCH) memory authority driver/* kernel \
-                  kernel/selftest))
+                  kernel/process kernel/selftest))
 LINT_OWN     := $(if $(filter x64,$(ARCH)),$(LINT_SOURCES),$(wildcard platform/$(ARCH)/*.c))
 LINT_HOST    := $(wildcard model/*.c model/*/*.c tools/*/*.c)
 TIDY         := clang-tidy-$(LLVM) --quiet

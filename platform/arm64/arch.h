@@ -12,6 +12,7 @@
 #define PHYSMAP_SIZE (UINT64_C(64) << 40)
 #define DEVICE_BASE  UINT64_C(0xffffc00000000000)
 #define DEVICE_SIZE  (UINT64_C(1) << 40)
+#define USER_TOP     (UINT64_C(1) << 47)
 
 /* How EFI firmware is called, and whether it must be asked on which CPU it runs. */
 #define ARCH_EFI_CALL
