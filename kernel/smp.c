@@ -47,7 +47,7 @@ _Noreturn static void idle(struct cpu *self)
         run_call(self);
         cpu_interrupts_disable();
         if (__atomic_load_n(&self->call_state, __ATOMIC_ACQUIRE) != CALL_READY)
-            clock_sleep();
+            scheduler_lend();
         cpu_interrupts_enable();
     }
 }

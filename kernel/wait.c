@@ -1,6 +1,8 @@
-/* wait.c: the kernel's one thread waits: drivers run when they have events, else the CPU sleeps. */
+/* wait.c: the kernel's own thread waits: drivers run when they have events, else the CPU is lent to processes. */
 #include "kernel.h"
 #include "partition.h"
+
+#include "process/thread.h"
 
 #include <authority/device.h>
 #include <platform/clock.h>
@@ -28,7 +30,7 @@ bool kernel_wait(bool (*done)(void *context), void *context, uint64_t deadline_n
             break;
         }
         if (!busy && !devices_pending())
-            clock_sleep();
+            scheduler_lend();
         cpu_interrupts_restore(saved);
     }
     timer_cancel(&timer);

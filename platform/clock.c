@@ -161,7 +161,9 @@ void timer_start(struct timer *timer, uint64_t deadline_ns)
     struct cpu *self = cpu_local();
     struct timer_queue *queue = queue_of(self);
 
-    if (timer->cpu != self)
+    if (timer->cpu != self && timer->for_threads)
+        timer_cancel_soon(timer);
+    else if (timer->cpu != self)
         timer_cancel(timer);
     uintptr_t saved = lock_take(&queue->lock);
     const struct timer *first = queue->first;

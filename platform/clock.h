@@ -36,7 +36,8 @@ void clock_report(struct printer *printer);
 /* A one-shot timer; the memory is the caller's and must live until it fires or is cancelled. `fire` runs
  * in interrupt context with interrupts disabled, on the CPU that has started the timer. One CPU at a time may start
  * or cancel a timer, any CPU; once timer_cancel has returned it does not fire, and is not firing on another CPU: so
- * nobody holds a lock meanwhile that `fire` takes. */
+ * nobody holds a lock meanwhile that `fire` takes. One that is `for_threads` may be started while it fires elsewhere:
+ * its `fire` takes the objects' lock and looks whether its time has come. */
 struct timer {
     uint64_t deadline_ns;
     void (*fire)(struct timer *timer);

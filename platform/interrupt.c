@@ -329,6 +329,7 @@ void interrupt_dispatch(uint32_t route)
     struct cpu *cpu = cpu_local();
 
     cpu->interrupts++;
+    cpu->kernel_wanted = true;
     if (!route_valid(route)) {
         interrupt_spurious("route", route);
         return;

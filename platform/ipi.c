@@ -52,7 +52,7 @@ void ipi_wake(struct cpu *to)
     if (to == NULL || to == cpu_local())
         return;
     __atomic_store_n(&to->woken, true, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&to->sleeping, __ATOMIC_SEQ_CST))
+    if (__atomic_load_n(&to->sleeping, __ATOMIC_SEQ_CST) || __atomic_load_n(&to->lending, __ATOMIC_SEQ_CST))
         ipi_send(to, IPI_WAKE);
 }
 
