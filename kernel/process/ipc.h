@@ -43,14 +43,22 @@ void notification_wait(struct thread *thread, handle notification, uint64_t mask
 void notification_alarm(struct notification *notification, uint64_t bits, uint64_t deadline_ns);
 void notification_end_waits(struct notification *notification, enum status status);
 
-/* For the kernel's own thread, which is no user thread: calls `done` (with the lock held) when the answer is there, or
- * the status that it will never come. 56 bytes at most; no handles. */
+/* A Reply nobody holds any more lets its thread go. */
+void reply_destroy(struct reply *reply);
+
+/* ---- The kernel's own thread as a caller --------------------------------------------------------------------------
+ */
+
+/* A call without handles. Begun with the lock held; `done` is set, and the boot CPU woken, when there is an answer or
+ * it is known that none will come. Then, without the lock, kernel_call_end; also to give up before. */
 struct kernel_call {
-    uint64_t words[MESSAGE_WORDS];
+    uint64_t words[MESSAGE_WORDS]; /* the request, then the answer */
     uint64_t message;
     enum status status;
     bool done;
     struct thread *thread; /* ipc.c's: stands in for the caller */
 };
+enum status kernel_call_begin(struct kernel_call *call, struct endpoint *endpoint, uint64_t deadline_ns);
+void kernel_call_end(struct kernel_call *call);
 
 #endif

@@ -28,7 +28,7 @@ struct context {
     uint64_t budget_ns, period_ns; /* budget 0: background, unlimited, at priority 0 */
     int64_t left_ns;
     uint64_t period_end_ns;
-    uint32_t promille;
+    uint64_t promille;
 };
 
 struct queue_link {
@@ -44,7 +44,8 @@ struct thread_queue {
 struct reply {
     struct object object; /* references are the thread's too */
     struct thread *caller;
-    struct thread *server; /* who runs on the caller's context, if one does */
+    struct thread *server; /* who took the call */
+    struct context *lent;  /* what the server was given to run on, until it comes back; NULL: nothing */
 };
 
 struct thread {
@@ -58,7 +59,7 @@ struct thread {
     uint32_t priority, effective_priority;
     uint64_t cpus;
     uint32_t cpu;                    /* whose queue it is in, or where it ran last */
-    struct context own, *running_on; /* what it is charged to; own, or a caller's */
+    struct context own, *running_on; /* what it is charged to: its own, or a caller's; NULL: it has lent it */
     struct queue_link run_link, endpoint_link, notification_link;
     struct reply reply;
     struct endpoint *endpoint;         /* it waits at */
@@ -75,56 +76,91 @@ struct thread {
     uintptr_t buffer_at; /* user's */
     uint64_t ticks;      /* of the counter, that it has run */
     uint64_t switches;
-    bool ending; /* its process ends; it runs no more */
+    bool ending;                     /* it runs no more */
+    struct kernel_call *kernel_call; /* ipc.h: it only stands in for the kernel's own thread */
 };
 
 /* What each CPU's scheduler has; struct cpu.scheduler. */
 struct scheduler {
-    struct thread *current; /* whose context is loaded, also while the kernel's own thread runs; NULL */
+    struct cpu *cpu;
+    struct thread *current; /* in user mode, or in one of the functions that a trap from there calls; NULL: the kernel's
+                             * own thread has the CPU, or it is idle */
     struct thread_queue queues[PRIORITIES];
-    uint32_t ready; /* bit n: queues[n] is not empty */
-    struct space *space;
-    uint64_t since_counter; /* when `current` began to be charged */
+    uint32_t ready;         /* bit n: queues[n] is not empty */
+    uint64_t since_counter; /* when `current` was charged last */
     uint64_t slice_end_ns;
-    struct timer timer; /* budget or slice ends, a period begins */
-    struct thread_queue throttled;
-    bool look_again; /* something more urgent is ready here */
-    uint64_t switches, calls, preemptions, steals;
+    struct timer timer;            /* a budget or slice ends, or a period begins */
+    struct thread_queue throttled; /* by the end of their periods */
+    bool look_again;               /* something may be more urgent than `current` */
+    uint64_t switches, hand_overs, preemptions, steals;
 };
 
-/* ---- Threads ------------------------------------------------------------------------------------------------------
+/* ---- Threads, thread.c --------------------------------------------------------------------------------------------
  */
 
-enum status thread_create(struct process *payer, struct process *process, const struct thread_parameters *parameters,
-                          struct thread **made);
+/* New, and ready at once. */
+enum status thread_create(struct process *process, const struct thread_parameters *parameters, struct thread **made);
 enum status thread_configure(struct thread *thread, const struct thread_parameters *parameters);
-/* Takes it out of whatever it is in; it never runs again. One that runs on another CPU is interrupted. */
+/* Takes it out of whatever it is in; it never runs again. One that runs on another CPU is interrupted; one that runs
+ * here is gone with the next schedule(). */
 void thread_end(struct thread *thread);
 void thread_info(const struct thread *thread, struct thread_info *info);
+/* By the reaper, its timer cancelled: frees it. */
 void thread_destroy(struct thread *thread);
-struct thread *thread_of(struct user_context *context);
+/* scheduler.c tells: it was ending, and has left its CPU. */
+void thread_stopped(struct thread *thread);
 
-/* ---- Scheduling ---------------------------------------------------------------------------------------------------
+static inline struct thread *thread_of(struct user_context *context)
+{
+    return (struct thread *)context;
+}
+
+/* The running one waits from now on; its place in queues is the caller's. The result is written by whoever ends the
+ * wait. */
+void thread_block(struct thread *thread, enum thread_wait wait, uint64_t deadline_ns);
+/* Ends a wait: takes it out of its queues and its timer, takes back what it has lent, writes the result. It is not made
+ * ready: thread_wake or thread_hand_over does that. */
+void thread_finish(struct thread *thread, enum status status, uint64_t value);
+/* Whether a call that would wait until then is refused. */
+bool deadline_passed(uint64_t deadline_ns);
+/* The caller's context goes to the server, and comes back from whoever has it now. */
+void context_lend(struct thread *caller, struct thread *server);
+void context_take_back(struct thread *caller);
+/* The one that it runs on is used up, and is not its own: it goes on on its own. */
+void context_exhausted(struct thread *thread);
+/* A thread that only stands in for the kernel's own; in no process's list. */
+void thread_init_stand_in(struct thread *thread, struct process *process);
+
+void queue_append(struct thread_queue *queue, struct queue_link *link);
+/* Behind all of at least its thread's effective priority. */
+void queue_insert(struct thread_queue *queue, struct queue_link *link);
+void queue_remove(struct thread_queue *queue, struct queue_link *link);
+bool queue_contains(const struct queue_link *link);
+
+/* ---- Scheduling, scheduler.c --------------------------------------------------------------------------------------
  */
 
-void scheduler_init_cpu(struct cpu *cpu);
+/* For each CPU that is to run threads, before it does; false: no memory, and it runs none. */
+bool scheduler_init_cpu(struct cpu *cpu);
 /* Whoever runs here; NULL: the kernel's own thread. */
 struct thread *thread_current(void);
 /* Makes a blocked or new one ready, on the CPU that fits best; interrupts that CPU if it must look. */
 void thread_wake(struct thread *thread);
-/* The running one waits from now on; its place in queues is the caller's. A deadline that has passed is refused: false.
- * The result is written by whoever wakes it: thread_finish. */
-void thread_block(struct thread *thread, enum thread_wait wait, uint64_t deadline_ns);
-/* Ends a wait: takes it out of its queues and its timer, writes the result, and does not wake it. */
-void thread_finish(struct thread *thread, enum status status, uint64_t value);
-/* The current thread stops here and `to`, which is not in any queue, goes on at once on this CPU, on `to->running_on`;
- * no run queue is looked at. */
+/* Its priority, or the context it runs on, has changed. */
+void thread_reorder(struct thread *thread);
+/* Takes a ready or throttled one out of its CPU's queue. */
+void thread_unqueue(struct thread *thread);
+/* It is running, and must come to schedule() where it runs. */
+void thread_interrupt(struct thread *thread);
+/* The current thread has stopped (it is blocked), and `to`, which is in no queue, goes on at once on this CPU; no run
+ * queue is looked at. Where it cannot run here it is woken. */
 void thread_hand_over(struct thread *to);
-/* What runs next on this CPU: its context, loaded; NULL: the kernel's own thread. Every trap ends with it; the lock is
- * held. */
+/* The current one goes behind those of its priority. */
+void thread_yield(struct thread *thread);
+/* What goes on on this CPU: its context, loaded; NULL: the kernel's own thread. Every trap ends with it. */
 struct user_context *schedule(void);
 /* Instead of clock_sleep(): interrupts off; lends this CPU to threads until the kernel's own thread is wanted (an
- * interrupt that is not a thread's, ipi_wake), or sleeps. */
+ * interrupt that is not a thread's, ipi_wake), or sleeps. Without the lock. */
 void scheduler_lend(void);
 
 #endif
