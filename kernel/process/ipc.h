@@ -49,7 +49,7 @@ void reply_destroy(struct reply *reply);
 /* ---- The kernel's own thread as a caller --------------------------------------------------------------------------
  */
 
-/* A call without handles. Begun with the lock held; `done` is set, and the boot CPU woken, when there is an answer or
+/* A call without handles. Started with the lock held; `done` is set, and the boot CPU woken, when there is an answer or
  * it is known that none will come. Then, without the lock, kernel_call_end; also to give up before. */
 struct kernel_call {
     uint64_t words[MESSAGE_WORDS]; /* the request, then the answer */
@@ -58,7 +58,8 @@ struct kernel_call {
     bool done;
     struct thread *thread; /* ipc.c's: stands in for the caller */
 };
-enum status kernel_call_begin(struct kernel_call *call, struct endpoint *endpoint, uint64_t deadline_ns);
+/* STATUS_NO_MEMORY, STATUS_PEER_GONE: nothing was begun. */
+enum status kernel_call_start(struct endpoint *endpoint, struct kernel_call *call);
 void kernel_call_end(struct kernel_call *call);
 
 #endif

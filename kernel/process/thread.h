@@ -156,7 +156,7 @@ void thread_interrupt(struct thread *thread);
  * queue is looked at. Where it cannot run here it is woken. */
 void thread_hand_over(struct thread *to);
 /* The current one goes behind those of its priority. */
-void thread_yield(struct thread *thread);
+void thread_yield(void);
 /* What goes on on this CPU: its context, loaded; NULL: the kernel's own thread. Every trap ends with it. */
 struct user_context *schedule(void);
 /* Instead of clock_sleep(): interrupts off; lends this CPU to threads until the kernel's own thread is wanted (an
