@@ -60,6 +60,8 @@ struct kernel_call {
 };
 /* STATUS_NO_MEMORY, STATUS_PEER_GONE: nothing was begun. */
 enum status kernel_call_start(struct endpoint *endpoint, struct kernel_call *call);
+/* Its stand-in would be made ready: there is an answer. */
+void kernel_call_answered(struct thread *stand_in);
 void kernel_call_end(struct kernel_call *call);
 
 #endif

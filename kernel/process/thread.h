@@ -128,9 +128,11 @@ void context_lend(struct thread *caller, struct thread *server);
 void context_take_back(struct thread *caller);
 /* The one that it runs on is used up, and is not its own: it goes on on its own. */
 void context_exhausted(struct thread *thread);
-/* A thread that only stands in for the kernel's own; in no process's list. */
-void thread_init_stand_in(struct thread *thread, struct process *process);
+/* Zeroed memory becomes a thread of the process, in no list and with nothing to run on. */
+void thread_init(struct thread *thread, struct process *process);
 
+/* `before` NULL: becomes the first. */
+void queue_insert_behind(struct thread_queue *queue, struct queue_link *link, struct queue_link *before);
 void queue_append(struct thread_queue *queue, struct queue_link *link);
 /* Behind all of at least its thread's effective priority. */
 void queue_insert(struct thread_queue *queue, struct queue_link *link);
@@ -146,8 +148,8 @@ bool scheduler_init_cpu(struct cpu *cpu);
 struct thread *thread_current(void);
 /* Makes a blocked or new one ready, on the CPU that fits best; interrupts that CPU if it must look. */
 void thread_wake(struct thread *thread);
-/* Its priority, or the context it runs on, has changed. */
-void thread_reorder(struct thread *thread);
+/* Whoever runs here is charged up to now: before it runs on another context. */
+void scheduler_charge(void);
 /* Takes a ready or throttled one out of its CPU's queue. */
 void thread_unqueue(struct thread *thread);
 /* It is running, and must come to schedule() where it runs. */

@@ -1,0 +1,437 @@
+/*
+ * scheduler.c: who runs on which CPU, and for how long.
+ *
+ * Fixed priorities, a run queue for each CPU, round robin among equals. A thread is charged to the scheduling context
+ * that it runs on; one that is used up waits, throttled, for its next period, so that no priority starves the rest. One
+ * timer for each CPU, armed only for what can happen: a budget that ends, a slice when an equal waits, a period that
+ * begins. A CPU without work takes the most urgent thread that it may from the others' queues.
+ *
+ * The kernel's own thread on a CPU (the boot CPU's: drivers, console, self-tests) goes before all others: it runs when
+ * an interrupt was not for threads only, or another CPU has called ipi_wake.
+ */
+#include "ipc.h"
+#include "thread.h"
+
+#include "../trace.h"
+
+#include <lib/malloc.h>
+#include <platform/ipi.h>
+
+#define SLICE_NS (5 * NANOSECONDS_PER_MILLISECOND)
+/* Shorter than this is not worth an interrupt. */
+#define GRAIN_NS (20 * NANOSECONDS_PER_MICROSECOND)
+
+static uint64_t idle_cpus; /* a bit each; under the lock */
+
+static struct scheduler *own(void)
+{
+    return cpu_local()->scheduler;
+}
+
+static struct scheduler *scheduler_at(unsigned index)
+{
+    struct cpu *cpu = cpu_at(index);
+
+    return cpu != NULL ? cpu->scheduler : NULL;
+}
+
+struct thread *thread_current(void)
+{
+    struct scheduler *scheduler = own();
+
+    return scheduler != NULL ? scheduler->current : NULL;
+}
+
+/* ---- Run queues ---------------------------------------------------------------------------------------------------
+ */
+
+static void enqueue(struct scheduler *scheduler, struct thread *thread, bool first)
+{
+    struct thread_queue *queue = &scheduler->queues[thread->effective_priority];
+
+    thread->state = THREAD_READY;
+    thread->cpu = scheduler->cpu->index;
+    scheduler->ready |= 1u << thread->effective_priority;
+    queue_insert_behind(queue, &thread->run_link, first ? NULL : queue->last);
+}
+
+static void dequeue(struct scheduler *scheduler, struct thread *thread)
+{
+    uint32_t priority = thread->effective_priority;
+
+    queue_remove(&scheduler->queues[priority], &thread->run_link);
+    if (scheduler->queues[priority].first == NULL)
+        scheduler->ready &= ~(1u << priority);
+}
+
+void thread_unqueue(struct thread *thread)
+{
+    struct scheduler *scheduler = scheduler_at(thread->cpu);
+
+    if (thread->state == THREAD_THROTTLED)
+        queue_remove(&scheduler->throttled, &thread->run_link);
+    else
+        dequeue(scheduler, thread);
+    thread->state = THREAD_BLOCKED;
+}
+
+static void look_again(struct scheduler *scheduler)
+{
+    scheduler->look_again = true;
+    if (scheduler->cpu == cpu_local())
+        return;
+    if (scheduler->current != NULL)
+        ipi_send(scheduler->cpu, IPI_WAKE);
+    else
+        ipi_wake(scheduler->cpu);
+}
+
+void thread_interrupt(struct thread *thread)
+{
+    look_again(scheduler_at(thread->cpu));
+}
+
+/* ---- Where a thread goes ------------------------------------------------------------------------------------------
+ */
+
+static bool may_run_on(const struct thread *thread, unsigned cpu)
+{
+    return (thread->cpus >> cpu & 1) != 0 && scheduler_at(cpu) != NULL;
+}
+
+/* How urgent what runs there is; the kernel's own thread before all. */
+static int urgency_at(const struct scheduler *scheduler)
+{
+    if ((idle_cpus >> scheduler->cpu->index & 1) != 0)
+        return -1;
+    return scheduler->current != NULL ? (int)scheduler->current->effective_priority : PRIORITIES;
+}
+
+/* Where it ran last, if that CPU is idle or does something less urgent; else an idle one; else where the least urgent
+ * runs. */
+static struct scheduler *choose(const struct thread *thread)
+{
+    struct scheduler *best = may_run_on(thread, thread->cpu) ? scheduler_at(thread->cpu) : NULL;
+    int urgency = best != NULL ? urgency_at(best) : PRIORITIES + 1;
+
+    if (urgency < (int)thread->effective_priority)
+        return best;
+    for (unsigned i = 0; i < cpu_count() && urgency >= 0; i++) {
+        if (!may_run_on(thread, i) || urgency_at(scheduler_at(i)) >= urgency)
+            continue;
+        best = scheduler_at(i);
+        urgency = urgency_at(best);
+    }
+    return best;
+}
+
+static void refill(struct context *context, uint64_t now)
+{
+    if (context->budget_ns != 0 && now >= context->period_end_ns) {
+        context->left_ns = (int64_t)context->budget_ns;
+        context->period_end_ns = now + context->period_ns;
+    }
+}
+
+/* Behind those whose period ends no later. */
+static void throttle(struct scheduler *scheduler, struct thread *thread, uint64_t now)
+{
+    struct queue_link *before = scheduler->throttled.last;
+    uint64_t end = thread->running_on->period_end_ns;
+
+    while (before != NULL && before->thread->running_on->period_end_ns > end)
+        before = before->previous;
+    trace(TRACE_THROTTLE, thread->id, end - now);
+    thread->state = THREAD_THROTTLED;
+    thread->cpu = scheduler->cpu->index;
+    queue_insert_behind(&scheduler->throttled, &thread->run_link, before);
+}
+
+static bool used_up(const struct thread *thread)
+{
+    const struct context *context = thread->running_on;
+
+    return context != NULL && context->budget_ns != 0 && context->budget_ns < context->period_ns &&
+           context->left_ns <= 0;
+}
+
+/* Not running: into a run queue, or among the throttled. */
+static void make_ready(struct scheduler *scheduler, struct thread *thread, bool first, uint64_t now)
+{
+    if (used_up(thread) && thread->running_on != &thread->own)
+        context_exhausted(thread);
+    refill(thread->running_on, now);
+    if (used_up(thread))
+        throttle(scheduler, thread, now);
+    else
+        enqueue(scheduler, thread, first);
+}
+
+void thread_wake(struct thread *thread)
+{
+    if (thread->kernel_call != NULL) {
+        kernel_call_answered(thread);
+        return;
+    }
+    struct scheduler *scheduler = choose(thread);
+
+    /* None of its CPUs runs threads: it waits for ever, where it can be found. */
+    if (scheduler == NULL)
+        scheduler = scheduler_at(0);
+    make_ready(scheduler, thread, false, clock_now());
+    trace(TRACE_WAKE, thread->id, scheduler->cpu->index);
+    if (thread->state == THREAD_THROTTLED || urgency_at(scheduler) < (int)thread->effective_priority)
+        look_again(scheduler);
+}
+
+/* ---- Time ---------------------------------------------------------------------------------------------------------
+ */
+
+static void charge(struct scheduler *scheduler)
+{
+    struct thread *thread = scheduler->current;
+    uint64_t now = counter_read(), ticks = now - scheduler->since_counter;
+
+    scheduler->since_counter = now;
+    if (thread == NULL || (int64_t)ticks < 0)
+        return;
+    thread->ticks += ticks;
+    if (thread->running_on != NULL)
+        thread->running_on->left_ns -= (int64_t)clock_duration(ticks);
+}
+
+void scheduler_charge(void)
+{
+    struct scheduler *scheduler = own();
+
+    if (scheduler != NULL)
+        charge(scheduler);
+}
+
+static void timer_fired(struct timer *timer)
+{
+    struct scheduler *scheduler = timer->context;
+
+    scheduler->look_again = true;
+}
+
+/* An alarm that comes too early does no harm but its interrupt, so one that is armed for no later than needed stays. */
+static void arm(struct scheduler *scheduler, uint64_t now)
+{
+    const struct thread *thread = scheduler->current;
+    uint64_t next = DEADLINE_NEVER;
+
+    if (scheduler->throttled.first != NULL)
+        next = scheduler->throttled.first->thread->running_on->period_end_ns;
+    if (thread != NULL && thread->running_on->budget_ns < thread->running_on->period_ns) {
+        uint64_t end = now + (uint64_t)(thread->running_on->left_ns > 0 ? thread->running_on->left_ns : 0);
+        next = end < next ? end : next;
+    }
+    if (thread != NULL && scheduler->queues[thread->effective_priority].first != NULL && scheduler->slice_end_ns < next)
+        next = scheduler->slice_end_ns;
+    if (next != DEADLINE_NEVER && (!scheduler->timer.armed || next < scheduler->timer.deadline_ns))
+        timer_start(&scheduler->timer, next < now + GRAIN_NS ? now + GRAIN_NS : next);
+}
+
+/* Those whose next period has begun. */
+static void release_throttled(struct scheduler *scheduler, uint64_t now)
+{
+    while (scheduler->throttled.first != NULL && scheduler->throttled.first->thread->running_on->period_end_ns <= now) {
+        struct thread *thread = scheduler->throttled.first->thread;
+        queue_remove(&scheduler->throttled, &thread->run_link);
+        refill(thread->running_on, now);
+        enqueue(scheduler, thread, false);
+    }
+}
+
+/* ---- Who is next --------------------------------------------------------------------------------------------------
+ */
+
+static struct thread *first_ready(const struct scheduler *scheduler)
+{
+    return scheduler->ready != 0 ? scheduler->queues[31 - __builtin_clz(scheduler->ready)].first->thread : NULL;
+}
+
+/* The most urgent of the queue that may run on this CPU. */
+static struct thread *first_movable(const struct scheduler *from, unsigned cpu)
+{
+    for (uint32_t left = from->ready; left != 0;) {
+        uint32_t priority = 31 - (uint32_t)__builtin_clz(left);
+        for (struct queue_link *link = from->queues[priority].first; link != NULL; link = link->next)
+            if (may_run_on(link->thread, cpu))
+                return link->thread;
+        left &= ~(1u << priority);
+    }
+    return NULL;
+}
+
+static struct thread *steal(struct scheduler *scheduler)
+{
+    unsigned self = scheduler->cpu->index;
+    struct thread *best = NULL;
+
+    for (unsigned i = 0; i < cpu_count(); i++) {
+        struct scheduler *from = scheduler_at(i);
+        struct thread *found = i != self && from != NULL ? first_movable(from, self) : NULL;
+        if (found != NULL && (best == NULL || found->effective_priority > best->effective_priority))
+            best = found;
+    }
+    if (best != NULL)
+        scheduler->steals++;
+    return best;
+}
+
+static struct thread *pick(struct scheduler *scheduler)
+{
+    struct thread *next = first_ready(scheduler);
+
+    if (next == NULL)
+        next = steal(scheduler);
+    if (next != NULL)
+        dequeue(scheduler_at(next->cpu), next);
+    return next;
+}
+
+/* `from` has this CPU's registers and address space; NULL: nobody. `to` gets them. */
+static void load(struct scheduler *scheduler, struct thread *from, struct thread *to)
+{
+    scheduler->current = to;
+    if (to != NULL) {
+        to->state = THREAD_RUNNING;
+        to->cpu = scheduler->cpu->index;
+    }
+    if (from == to)
+        return;
+    if (from == NULL || to == NULL || from->process != to->process)
+        space_activate(to != NULL ? &to->process->space : NULL);
+    user_switch(from != NULL ? &from->context : NULL, to != NULL ? &to->context : NULL);
+    if (from != NULL && to != NULL && from->process != to->process)
+        user_forget_predictions();
+}
+
+void thread_hand_over(struct thread *to)
+{
+    struct scheduler *scheduler = own();
+    struct thread *from = scheduler->current;
+
+    if (from == NULL || !may_run_on(to, scheduler->cpu->index) || used_up(to)) {
+        thread_wake(to);
+        return;
+    }
+    scheduler->hand_overs++;
+    trace(TRACE_HAND_OVER, from->id, to->id);
+    load(scheduler, from, to);
+}
+
+void thread_yield(void)
+{
+    struct scheduler *scheduler = own();
+
+    scheduler->slice_end_ns = 0;
+    scheduler->look_again = true;
+}
+
+/* The current thread leaves the CPU, for the moment or for good. */
+static void put_back(struct scheduler *scheduler, struct thread *thread, uint64_t now)
+{
+    if (thread->ending) {
+        thread_stopped(thread);
+        return;
+    }
+    if (thread->state != THREAD_RUNNING)
+        return;
+    thread->state = THREAD_BLOCKED;
+    if (may_run_on(thread, scheduler->cpu->index))
+        make_ready(scheduler, thread, now < scheduler->slice_end_ns, now);
+    else
+        thread_wake(thread);
+}
+
+static bool kernel_is_wanted(const struct cpu *cpu)
+{
+    return cpu->kernel_wanted || __atomic_load_n(&cpu->woken, __ATOMIC_SEQ_CST);
+}
+
+struct user_context *schedule(void)
+{
+    struct scheduler *scheduler = own();
+    struct thread *was = scheduler->current, *next = NULL;
+    bool kernel = kernel_is_wanted(scheduler->cpu);
+
+    if (was != NULL && was->state == THREAD_RUNNING && !scheduler->look_again && !kernel && !was->ending)
+        return &was->context;
+
+    uint64_t now = clock_now();
+    charge(scheduler);
+    scheduler->look_again = false;
+    release_throttled(scheduler, now);
+    /* What it leaves in registers is saved before anybody else may go on with it. */
+    if (was != NULL)
+        user_switch(&was->context, NULL);
+    scheduler->current = NULL;
+    if (was != NULL)
+        put_back(scheduler, was, now);
+    if (!kernel)
+        next = pick(scheduler);
+    if (next != was)
+        scheduler->switches++;
+    if (next == NULL) {
+        space_activate(NULL);
+    } else {
+        trace(TRACE_SWITCH, was != NULL ? was->id : 0, next->id);
+        scheduler->slice_end_ns = now + SLICE_NS;
+        load(scheduler, NULL, next);
+    }
+    arm(scheduler, now);
+    return next != NULL ? &next->context : NULL;
+}
+
+/* ---- The kernel's own thread lends the CPU ------------------------------------------------------------------------
+ */
+
+bool scheduler_init_cpu(struct cpu *cpu)
+{
+    struct scheduler *scheduler = calloc(1, sizeof *scheduler);
+
+    if (scheduler == NULL)
+        return false;
+    scheduler->cpu = cpu;
+    scheduler->timer = (struct timer){.fire = timer_fired, .context = scheduler, .for_threads = true};
+    cpu->scheduler = scheduler;
+    return true;
+}
+
+static void set_idle(const struct cpu *cpu, bool idle)
+{
+    uint64_t bit = UINT64_C(1) << cpu->index;
+
+    idle_cpus = idle ? idle_cpus | bit : idle_cpus & ~bit;
+}
+
+/* See ipi_wake: first it is said that this CPU may be interrupted, then looked whether somebody wants it. */
+void scheduler_lend(void)
+{
+    struct cpu *cpu = cpu_local();
+
+    if (cpu->scheduler == NULL) {
+        clock_sleep();
+        return;
+    }
+    cpu->kernel_wanted = false;
+    __atomic_store_n(&cpu->lending, true, __ATOMIC_SEQ_CST);
+    if (!__atomic_exchange_n(&cpu->woken, false, __ATOMIC_SEQ_CST)) {
+        uintptr_t saved = lock_take(&objects_lock);
+        struct user_context *context = schedule();
+        set_idle(cpu, context == NULL);
+        lock_release(&objects_lock, saved);
+        if (context != NULL) {
+            user_run(context);
+        } else {
+            clock_sleep();
+            saved = lock_take(&objects_lock);
+            set_idle(cpu, false);
+            lock_release(&objects_lock, saved);
+        }
+    }
+    __atomic_store_n(&cpu->lending, false, __ATOMIC_RELAXED);
+}
