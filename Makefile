@@ -30,7 +30,7 @@ VIEW_machine   := $(VIEW_lib) vmos/machine.h vmos/efi_handoff.h machine
 VIEW_platform  := $(VIEW_lib) vmos/machine.h vmos/efi_handoff.h platform
 VIEW_memory    := $(VIEW_platform) machine memory
 VIEW_authority := $(VIEW_memory) vmos/driver.h vmos/nic.h vmos/entropy.h authority
-VIEW_kernel    := $(VIEW_authority) kernel
+VIEW_kernel    := $(VIEW_authority) vmos/control.h kernel
 VIEW_driver    := $(VIEW_lib) vmos/driver.h vmos/nic.h vmos/entropy.h
 ROOMS          := lib machine platform memory authority kernel driver
 
