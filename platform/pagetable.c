@@ -115,6 +115,18 @@ enum status page_map(const struct page_table *table, uintptr_t virtual_address, 
     return status;
 }
 
+bool page_top_entries(const struct page_table *table, uintptr_t virtual_address, uint64_t size, bool add)
+{
+    pte *entries = entries_at(table, table->root);
+    unsigned last = index_of(virtual_address + (size - 1), TOP_LEVEL);
+
+    for (unsigned i = index_of(virtual_address, TOP_LEVEL); i <= last; i++)
+        if (!mmu_present(entries[i]) && (!add || !add_table(table, &entries[i])))
+            return false;
+    mmu_entries_written();
+    return true;
+}
+
 /* ---- Unmapping and looking up --------------------------------------------------------------------- */
 
 /* One level deeper each time, MMU_LEVELS at most. NOLINTNEXTLINE(misc-no-recursion) */

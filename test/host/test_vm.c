@@ -93,7 +93,8 @@ static int set_up(void **state)
     memset(root_table, 0, sizeof root_table);
     memset(&arena, 0, sizeof arena);
     pool_used = records_used = 0;
-    taking_memory = frames_ready = false;
+    taking_memory = frames_ready = top_copied = false;
+    memset(stacks_used, 0, sizeof stacks_used);
     image_physical = table_pages = 0;
     released_count = 0;
     device_mappings = NULL;
@@ -621,6 +622,37 @@ static void large_windows_take_large_leaves(void **state)
     assert_non_null(vm_map_device(UINT64_C(1) << 38, 0x1000));
 }
 
+/* Spaces have copies of the top table: from the first on it must not change, and yet registers and stacks go on to be
+ * mapped. This processor has a top entry for each 512 GiB, and its registers lie below the second of two. */
+static void the_top_table_is_closed_when_it_is_copied(void **state)
+{
+    static pte copy[TOP_ENTRIES], before[TOP_ENTRIES];
+    uintptr_t guard, stack;
+
+    (void)state;
+    start(GIB);
+    add_image(GIB - 16 * MIB, GIB + image_size() + 80 * MIB);
+    vm_take_memory(machine);
+    root_table[TOP_ENTRIES - 1] = mmu_table(GIB); /* something of the upper half */
+    root_table[TOP_ENTRIES / 2] = mmu_table(2 * GIB);
+    copy[0] = 17;
+    vm_copy_kernel_half(copy);
+    assert_int_equal(copy[0], 17);
+    assert_int_equal(copy[TOP_ENTRIES - 1], mmu_table(GIB));
+    assert_int_equal(copy[TOP_ENTRIES / 2], mmu_table(2 * GIB));
+    assert_int_equal(copy[TOP_ENTRIES / 2 - 1], 0);
+    memcpy(before, root_table, sizeof before);
+
+    assert_non_null(vm_map_device(0x9000000, 0x1000));
+    stack = vm_stack_create(&guard);
+    assert_int_not_equal(stack, 0);
+    vm_stack_destroy(stack);
+    host_log_clear();
+    assert_null(vm_map_tables(PHYSMAP_SIZE - PAGE_SIZE, 16)); /* the second 512 GiB of the physmap are empty */
+    assert_true(host_log_has("cannot be mapped to be read: limit reached"));
+    assert_memory_equal(before, root_table, sizeof before);
+}
+
 static void registers_cannot_be_memory(void **state)
 {
     (void)state;
@@ -737,6 +769,7 @@ static const struct CMUnitTest tests[] = {
     TEST(tables_all_over_memory_leave_enough_to_begin_with),
     TEST(registers_are_mapped_once),
     TEST(large_windows_take_large_leaves),
+    TEST(the_top_table_is_closed_when_it_is_copied),
     TEST(registers_cannot_be_memory),
     TEST(pages_are_zeroed_and_translate_both_ways),
     TEST(stacks_come_and_go),
