@@ -8,6 +8,8 @@
 #include "log.h"
 #include "options.h"
 #include "partition.h"
+#include "process/start.h"
+#include "process/thread.h"
 #include "random.h"
 #include "selftest.h"
 

@@ -11,6 +11,7 @@
  * Indices are in the order in which the machine names the CPUs, the boot CPU first, without gaps.
  */
 #include "kernel.h"
+#include "process/thread.h"
 
 #include <lib/log.h>
 #include <lib/malloc.h>
@@ -85,12 +86,14 @@ static struct cpu *make(const struct machine_cpu *described)
 
     if (cpu != NULL)
         cpu->hardware_id = described->hardware_id;
-    if (exception_stack == NULL || !cpu_start_allocate(cpu) || (cpu->stack_top = vm_stack_create(&guard)) == 0) {
+    if (exception_stack == NULL || !cpu_start_allocate(cpu) || !scheduler_init_cpu(cpu) ||
+        (cpu->stack_top = vm_stack_create(&guard)) == 0) {
         if (exception_stack != NULL)
             pages_free(exception_stack, EXCEPTION_STACK_ORDER);
         if (cpu != NULL) {
             free(cpu->arch);
             free(cpu->controller);
+            free(cpu->scheduler);
         }
         free(cpu);
         return NULL;

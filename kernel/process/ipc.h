@@ -20,7 +20,7 @@ struct notification {
     uint64_t bits;
     struct thread_queue waiters;
     struct timer timer; /* its alarm */
-    uint64_t alarm_bits;
+    uint64_t alarm_bits, alarm_ns;
 };
 
 enum status endpoint_create(struct process *payer, struct endpoint **made);
@@ -43,14 +43,12 @@ void notification_wait(struct thread *thread, handle notification, uint64_t mask
 void notification_alarm(struct notification *notification, uint64_t bits, uint64_t deadline_ns);
 void notification_end_waits(struct notification *notification, enum status status);
 
-/* A Reply nobody holds any more lets its thread go. */
-void reply_destroy(struct reply *reply);
-
 /* ---- The kernel's own thread as a caller --------------------------------------------------------------------------
  */
 
-/* A call without handles. Started with the lock held; `done` is set, and the boot CPU woken, when there is an answer or
- * it is known that none will come. Then, without the lock, kernel_call_end; also to give up before. */
+/* A call without handles. Started with the lock held; `done` is set, and the boot CPU woken, when there is an answer in
+ * `words` and `message`, or it is known that none will come, for which `status` says why. Then, or to give up before,
+ * kernel_call_end, without the lock. */
 struct kernel_call {
     uint64_t words[MESSAGE_WORDS]; /* the request, then the answer */
     uint64_t message;
@@ -58,10 +56,10 @@ struct kernel_call {
     bool done;
     struct thread *thread; /* ipc.c's: stands in for the caller */
 };
-/* STATUS_NO_MEMORY, STATUS_PEER_GONE: nothing was begun. */
+/* STATUS_NO_MEMORY, STATUS_LIMIT, STATUS_PEER_GONE: nothing was begun. */
 enum status kernel_call_start(struct endpoint *endpoint, struct kernel_call *call);
-/* Its stand-in would be made ready: there is an answer. */
-void kernel_call_answered(struct thread *stand_in);
 void kernel_call_end(struct kernel_call *call);
+/* scheduler.c tells: its stand-in would be made ready. */
+void kernel_call_answered(struct thread *stand_in);
 
 #endif

@@ -314,7 +314,7 @@ void thread_hand_over(struct thread *to)
     struct scheduler *scheduler = own();
     struct thread *from = scheduler->current;
 
-    if (from == NULL || !may_run_on(to, scheduler->cpu->index) || used_up(to)) {
+    if (from == NULL || to->kernel_call != NULL || !may_run_on(to, scheduler->cpu->index) || used_up(to)) {
         thread_wake(to);
         return;
     }
@@ -347,6 +347,18 @@ static void put_back(struct scheduler *scheduler, struct thread *thread, uint64_
         thread_wake(thread);
 }
 
+/* The kernel's own thread has the CPU, for how long nobody knows: one that sleeps may take what waits here. */
+static void offer_work(const struct scheduler *scheduler)
+{
+    for (uint64_t left = scheduler->ready != 0 ? idle_cpus : 0; left != 0; left &= left - 1) {
+        unsigned idle = (unsigned)__builtin_ctzll(left);
+        if (first_movable(scheduler, idle) != NULL) {
+            ipi_wake(cpu_at(idle));
+            return;
+        }
+    }
+}
+
 static bool kernel_is_wanted(const struct cpu *cpu)
 {
     return cpu->kernel_wanted || __atomic_load_n(&cpu->woken, __ATOMIC_SEQ_CST);
@@ -377,6 +389,7 @@ struct user_context *schedule(void)
         scheduler->switches++;
     if (next == NULL) {
         space_activate(NULL);
+        offer_work(scheduler);
     } else {
         trace(TRACE_SWITCH, was != NULL ? was->id : 0, next->id);
         scheduler->slice_end_ns = now + SLICE_NS;

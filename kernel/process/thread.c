@@ -188,6 +188,11 @@ static void stop_waiting(struct thread *thread)
 void thread_finish(struct thread *thread, enum status status, uint64_t value)
 {
     stop_waiting(thread);
+    if (thread->kernel_call != NULL) {
+        thread->finish_status = status;
+        thread->finish_value = value;
+        return;
+    }
     user_set_result(&thread->context, status, value);
 }
 
@@ -196,7 +201,6 @@ void thread_finish(struct thread *thread, enum status status, uint64_t value)
 
 void thread_init(struct thread *thread, struct process *process)
 {
-    thread->object = (struct object){.type = OBJECT_THREAD, .references = 1, .epoch = 1, .payer = process};
     thread->reply.object = (struct object){.type = OBJECT_REPLY, .epoch = 1, .payer = process};
     thread->reply.caller = thread;
     thread->process = process;
@@ -204,11 +208,10 @@ void thread_init(struct thread *thread, struct process *process)
     thread->deadline_ns = DEADLINE_NEVER;
     thread->timer = (struct timer){.fire = deadline_fired, .context = thread, .for_threads = true};
     thread->own.owner = thread;
-    run_on(thread, &thread->own);
+    thread->running_on = &thread->own;
     link_init(&thread->run_link, thread);
     link_init(&thread->endpoint_link, thread);
     link_init(&thread->notification_link, thread);
-    object_counts[OBJECT_THREAD]++;
 }
 
 static enum status make_buffer(struct thread *thread)
@@ -269,51 +272,55 @@ static enum status promise(struct thread *thread, const struct thread_parameters
     return STATUS_OK;
 }
 
-enum status thread_create(struct process *process, const struct thread_parameters *parameters, struct thread **made)
+/* Into the process's list, whose reference is what thread_init's object begins with; the caller gets one of his own. */
+static void begin(struct thread *thread, const struct thread_parameters *parameters)
 {
-    size_t size = sizeof(struct thread) + user_extended_size() + USER_EXTENDED_ALIGNMENT;
-    struct thread *thread = NULL;
-    enum status status = STATUS_LIMIT;
+    struct process *process = thread->process;
+    uintptr_t behind = (uintptr_t)(thread + 1) + USER_EXTENDED_ALIGNMENT - 1;
 
-    if (process->state == PROCESS_ENDING || process->state == PROCESS_ENDED)
-        return STATUS_PEER_GONE;
-    if (parameters->entry >= USER_TOP || parameters->stack > USER_TOP || parameters->stack % 16 != 0)
-        return STATUS_INVALID;
-    if (!budget_take(process, BUDGET_THREADS, 1))
-        return STATUS_LIMIT;
-    if (!budget_take(process, BUDGET_MEMORY, size))
-        goto no_memory;
-    status = STATUS_NO_MEMORY;
-    thread = calloc(1, size);
-    if (thread == NULL)
-        goto no_thread;
-    thread_init(thread, process);
-    thread->object.charged = (uint32_t)size;
-    status = promise(thread, parameters);
-    if (status == STATUS_OK)
-        status = make_buffer(thread);
-    if (status != STATUS_OK)
-        goto refused;
-    thread->context.extended =
-        (void *)(((uintptr_t)(thread + 1) + USER_EXTENDED_ALIGNMENT - 1) & ~(uintptr_t)(USER_EXTENDED_ALIGNMENT - 1));
+    thread->context.extended = (void *)(behind & ~(uintptr_t)(USER_EXTENDED_ALIGNMENT - 1));
     user_context_init(&thread->context, parameters->entry, parameters->stack, parameters->argument, thread->buffer_at);
     thread->next_in_process = process->threads;
     process->threads = thread;
     process->thread_count++;
     if (process->state == PROCESS_NEW)
         process->state = PROCESS_RUNNING;
+    object_hold(&thread->object);
     thread_wake(thread);
+}
+
+enum status thread_create(struct process *process, const struct thread_parameters *parameters, struct thread **made)
+{
+    size_t size = sizeof(struct thread) + user_extended_size() + USER_EXTENDED_ALIGNMENT;
+
+    if (process->state == PROCESS_ENDING || process->state == PROCESS_ENDED)
+        return STATUS_PEER_GONE;
+    if (parameters->entry < USER_BOTTOM || parameters->entry >= USER_TOP || parameters->stack > USER_TOP ||
+        parameters->stack % 16 != 0)
+        return STATUS_INVALID;
+    struct thread *thread = calloc(1, size);
+    if (thread == NULL)
+        return STATUS_NO_MEMORY;
+    enum status status = object_init(&thread->object, process, OBJECT_THREAD, size);
+    if (status != STATUS_OK)
+        goto no_object;
+    thread_init(thread, process);
+    status = promise(thread, parameters);
+    if (status != STATUS_OK)
+        goto no_promise;
+    status = make_buffer(thread);
+    if (status != STATUS_OK)
+        goto no_buffer;
+    begin(thread, parameters);
     *made = thread;
     return STATUS_OK;
 
-refused:
+no_buffer:
     budget_give(process, BUDGET_CPU, thread->own.promille);
-    object_counts[OBJECT_THREAD]--;
+no_promise:
+    object_forget(&thread->object);
+no_object:
     free(thread);
-no_thread:
-    budget_give(process, BUDGET_MEMORY, size);
-no_memory:
-    budget_give(process, BUDGET_THREADS, 1);
     return status;
 }
 
@@ -353,7 +360,6 @@ static void thread_gone(struct thread *thread)
     thread->state = THREAD_ENDED;
     process->thread_count--;
     process->ended_ticks += thread->ticks;
-    budget_give(process, BUDGET_THREADS, 1);
     budget_give(process, BUDGET_CPU, thread->own.promille);
     thread->own.promille = 0;
     drop_buffer(thread);
@@ -389,14 +395,16 @@ void thread_end(struct thread *thread)
 
 void thread_stopped(struct thread *thread)
 {
-    thread->process->running_count--;
+    struct process *process = thread->process;
+
     context_exhausted(thread);
+    if (--process->running_count == 0 && process->state == PROCESS_ENDING)
+        processes_look_again();
     thread_gone(thread);
 }
 
 void thread_destroy(struct thread *thread)
 {
-    budget_give(thread->process, BUDGET_MEMORY, thread->object.charged);
-    object_counts[OBJECT_THREAD]--;
+    object_forget(&thread->object);
     free(thread);
 }

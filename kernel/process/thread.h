@@ -77,7 +77,9 @@ struct thread {
     uint64_t ticks;      /* of the counter, that it has run */
     uint64_t switches;
     bool ending;                     /* it runs no more */
-    struct kernel_call *kernel_call; /* ipc.h: it only stands in for the kernel's own thread */
+    struct kernel_call *kernel_call; /* ipc.h: it only stands in for the kernel's own thread; then the next two */
+    enum status finish_status;
+    uint64_t finish_value;
 };
 
 /* What each CPU's scheduler has; struct cpu.scheduler. */
