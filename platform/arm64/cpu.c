@@ -48,6 +48,7 @@ void cpu_init(struct cpu *cpu)
     if (has_pan())
         __asm__ volatile(".inst 0xd500419f" ::: "memory"); /* msr pan, #1 */
     __asm__ volatile("msr daifclr, #4" ::: "memory");      /* system errors are reported when they happen */
+    user_init_cpu();
 }
 
 /* ---- Interrupts and sleep --------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include <vmos/machine.h>
 #include <platform/boot.h>
 #include <platform/cpu.h>
+#include <platform/user.h>
 
 /* early.c; called by boot.S. What boot.S writes into the translation registers. */
 struct boot_translation {
@@ -42,11 +43,27 @@ int64_t call_monitor(uint64_t function, uint64_t first, uint64_t second, uint64_
 /* trap.S: returns only when nobody listens. */
 void call_semihosting(uint32_t operation, const uint64_t *argument);
 
+/* trap.S: the copies of user.h, once the address has been checked and the size is not 0. */
+bool copy_from_user(void *to, uintptr_t from, size_t size);
+bool copy_to_user(uintptr_t to, const void *from, size_t size);
+
+/* user.S: the floating-point and SIMD registers of struct user_context. */
+void user_extended_save(void *extended);
+void user_extended_load(const void *extended);
+/* trap.c; called by user.S: a trap from user mode that is no system call. With which context it goes on, or NULL. */
+struct user_context *trap_user_fault(struct user_context *context);
+struct user_context *trap_user_interrupt(struct user_context *context);
+
+/* mmu.c; called once by user_init. */
+void mmu_spaces_init(void);
+
 /* trap.c; called by trap.S with interrupts disabled. `vector`: VECTOR_ of trap_frame.h. */
 void trap_handle(struct trap_frame *frame, uint64_t vector);
 
 /* syndrome.c: what ESR_EL1 and FAR_EL1 say, as a phrase. */
 void syndrome_describe(uint64_t syndrome, uint64_t address, char *text, size_t size);
+/* The same for an exception that user mode has caused. */
+struct user_fault syndrome_user_fault(uint64_t syndrome, uint64_t address);
 
 /* interrupt.c: takes what the GIC has for this CPU. */
 void controller_interrupt(void);
