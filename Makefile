@@ -32,7 +32,9 @@ VIEW_memory    := $(VIEW_platform) machine memory
 VIEW_authority := $(VIEW_memory) vmos/driver.h vmos/nic.h vmos/entropy.h authority
 VIEW_kernel    := $(VIEW_authority) vmos/control.h kernel
 VIEW_driver    := $(VIEW_lib) vmos/driver.h vmos/nic.h vmos/entropy.h
-ROOMS          := lib machine platform memory authority kernel driver
+VIEW_user      := $(VIEW_lib) vmos/system.h vmos/service.h
+VIEW_service   := $(VIEW_user) vmos/control.h
+ROOMS          := lib machine platform memory authority kernel driver user service
 
 build/rooms/%/.made: Makefile
 	@rm -rf $(@D) && mkdir -p $(@D)/vmos
@@ -48,7 +50,7 @@ CFLAGS   := -std=c11 -ffreestanding -Oz -g -fpie -fvisibility=hidden -fno-omit-f
             -fno-stack-protector -fno-strict-aliasing -fno-common -fno-asynchronous-unwind-tables \
             -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)/= -MMD -MP $(WARNINGS) $(ARCH_CFLAGS)
 
-room     = $(firstword $(subst /, ,$1))
+room     = $(if $(filter lib/user/%,$1),user,$(firstword $(subst /, ,$1)))
 SOURCES := $(wildcard lib/*.c machine/*.c platform/*.c platform/$(ARCH)/*.c platform/$(ARCH)/*.S memory/*.c \
              authority/*.c driver/*/*.c kernel/*.c kernel/process/*.c kernel/selftest/*.c)
 OBJECTS := $(patsubst %,$B/%.o,$(SOURCES))
@@ -86,13 +88,11 @@ $B/kernel/version.c.o: $B/commit
 $B/commit: FORCE
 	@mkdir -p $(@D); echo '$(VERSION) $(COMMIT)' | cmp -s - $@ || echo '$(VERSION) $(COMMIT)' > $@
 
-# The initial ramdisk: a cpio archive of service/initrd, the same bytes for the same files.
-$B/initrd.img: $(shell find service/initrd -type f 2>/dev/null) tools/make-initrd
-	@mkdir -p $(@D)
-	$Qtools/make-initrd service/initrd $@
+include service/service.mk               # programs, and the initial ramdisk: $B/initrd.img
 
+# In pages of its own: they are lent to init, and what lies beside them is not.
 $B/initrd.o: $B/initrd.img
-	$Qprintf '.section .rodata.initrd,"a"\n.balign 8\n.global initrd_embedded\n.global initrd_embedded_end\ninitrd_embedded:\n.incbin "$<"\ninitrd_embedded_end:\n' \
+	$Qprintf '.section .rodata.initrd,"a"\n.balign 4096\n.global initrd_embedded\n.global initrd_embedded_end\ninitrd_embedded:\n.incbin "$<"\ninitrd_embedded_end:\n.balign 4096\n' \
 	  | $(ASSEMBLE) -o $@
 
 # Data given as assembly; of the architecture's flags only those that an assembler knows.

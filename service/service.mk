@@ -1,0 +1,53 @@
+# Programs, which run in user mode, and the initial ramdisk that they are packed into.
+#
+# service/NAME/*.c becomes $B/service/NAME.elf, a static-PIE ELF file, and in the ramdisk bin/NAME, without what only a
+# debugger reads, and bin/NAME.sym, its symbol table as tools/make-symbols writes it. What every program is linked with
+# (lib/user/, lib/) is compiled for user mode apart from the kernel's, floating point and SIMD allowed; what a program
+# does not call is left out.
+
+SERVICES := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard service/*/*.c)))))
+
+USER_CFLAGS := $(filter-out $(ARCH_CFLAGS),$(CFLAGS)) $(ARCH_USER_CFLAGS)
+USER_WHOLE   = $(if $(filter lib/string.c lib/user/%/calls.c,$1),,-flto)
+USER_SOURCES := $(addprefix lib/,chacha20.c cpio.c elf.c print.c printf.c status.c string.c text.c) \
+                $(wildcard lib/user/*.c lib/user/$(ARCH)/*.c lib/user/$(ARCH)/*.S)
+USER_OBJECTS := $(USER_SOURCES:%=$B/user/%.o)
+USER_ROOM     = build/rooms/$(if $(filter lib/%,$1),user,service)
+
+# A file's own flags, CFLAGS_FILE, are for the kernel, which has other cares than size here and there.
+CFLAGS_user/lib/string.c := -fno-builtin
+
+$B/user/%.c.o: %.c build/rooms/user/.made build/rooms/service/.made platform/$(ARCH)/arch.mk
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC  $< (user)")
+	$Q$(CC) $(USER_CFLAGS) $(call USER_WHOLE,$<) $(CFLAGS_user/$<) -I$(call USER_ROOM,$<) \
+	  $(if $(filter lib/user/%,$<),-Ilib/user/$(ARCH)) -c $< -o $@
+
+$B/user/%.S.o: %.S
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  AS  $< (user)")
+	$Q$(CC) $(filter-out -std=c11,$(USER_CFLAGS)) -c $< -o $@
+
+USER_LINK := $(LD) -O2 --icf=all -pie -static --no-dynamic-linker -nostdlib -z max-page-size=4096 -z noexecstack -z text -z rodynamic \
+             --gc-sections --build-id=none --hash-style=gnu -e program_entry $(ARCH_LDFLAGS)
+
+# $(call program,FOLDER): its objects.
+program = $(patsubst %,$B/user/%.o,$(sort $(wildcard $1/*.c)))
+
+.SECONDEXPANSION:
+$B/service/%.elf: $$(call program,service/$$*) $(USER_OBJECTS)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD  $@")
+	$Q$(USER_LINK) $^ -o $@
+$B/%.bin: $B/%.elf
+	$Qllvm-strip-$(LLVM) --strip-all --strip-sections $< -o $@
+$B/%.sym: $B/%.elf tools/make-symbols
+	$Qtools/make-symbols --binary $< $@
+
+# The initial ramdisk: a cpio archive of service/initrd and the programs, the same bytes for the same files.
+INITRD_PROGRAMS := $(SERVICES:%=$B/service/%)
+$B/initrd.img: $(shell find service/initrd -type f) tools/make-initrd $(INITRD_PROGRAMS:=.bin) $(INITRD_PROGRAMS:=.sym)
+	@mkdir -p $(@D)
+	$Qtools/make-initrd service/initrd $@ $(foreach s,$(SERVICES),bin/$s=$B/service/$s.bin bin/$s.sym=$B/service/$s.sym)
+
+-include $(USER_OBJECTS:.o=.d) $(foreach s,$(SERVICES),$(patsubst %.o,%.d,$(call program,service/$s)))
