@@ -32,6 +32,10 @@ void manifest_read(void);
 bool manifest_wants_driver(const char *name);
 bool manifest_driver_option(const char *name, const char *key, char *value, size_t capacity);
 const char *manifest_source(void); /* "embedded" or "bootloader's" */
+/* A file of the ramdisk, where it lies; NULL: there is none. */
+const void *ramdisk_find(const char *name, size_t *size);
+/* All of the archive; NULL: there is none. */
+const void *ramdisk_image(size_t *size);
 
 /* wait.c: runs drivers and sleeps until `done(context)` or the deadline; false: the deadline came. */
 bool kernel_wait(bool (*done)(void *context), void *context, uint64_t deadline_ns);

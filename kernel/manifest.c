@@ -21,6 +21,8 @@ static struct {
 } wanted[MAX_DRIVERS];
 static unsigned wanted_count;
 static bool from_bootloader;
+static const char *ramdisk; /* the one in use; NULL: none can be read */
+static size_t ramdisk_bytes;
 
 /* Whether all words from here on are KEY=VALUE. */
 static bool are_options(const char *text)
@@ -81,6 +83,8 @@ static bool read_ramdisk(const void *image, size_t size)
 
     if (cpio_find(image, size, "vmos.conf", &text, &length) != STATUS_OK)
         return false;
+    ramdisk = image;
+    ramdisk_bytes = size;
     read_text(text, length);
     return true;
 }
@@ -117,6 +121,19 @@ void manifest_read(void)
 const char *manifest_source(void)
 {
     return from_bootloader ? "the bootloader's" : "embedded";
+}
+
+const void *ramdisk_find(const char *name, size_t *size)
+{
+    const void *data = NULL;
+
+    return ramdisk != NULL && cpio_find(ramdisk, ramdisk_bytes, name, &data, size) == STATUS_OK ? data : NULL;
+}
+
+const void *ramdisk_image(size_t *size)
+{
+    *size = ramdisk_bytes;
+    return ramdisk;
 }
 
 /* The number of the line that names the driver, or wanted_count. */

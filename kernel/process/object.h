@@ -187,6 +187,7 @@ struct process {
     struct watch *watches, *watching;     /* on it; by it */
     uint64_t created_ns;
     uintptr_t image, image_size; /* for backtraces; told by whoever created it, 0: not */
+    uintptr_t start_info;        /* what its first thread got as argument; read when it crashes, and not believed */
     struct console_line *line;   /* console_write.c: what it has written of a line that is not ended; NULL: nothing */
 };
 
