@@ -13,6 +13,7 @@
 #define DEVICE_BASE  UINT64_C(0xffffc00000000000)
 #define DEVICE_SIZE  (UINT64_C(1) << 40)
 #define USER_TOP     (UINT64_C(1) << 47)
+#define ARCH_MACHINE 183 /* e_machine of its programs [ELF gABI, "ELF Header"] */
 
 /* How EFI firmware is called, and whether it must be asked on which CPU it runs. */
 #define ARCH_EFI_CALL
