@@ -59,6 +59,24 @@ static void describe_memory(uint64_t released)
              (unsigned long long)((usable - counts.free * PAGE_SIZE) / 1024));
 }
 
+static uint64_t random_word(void)
+{
+    uint64_t word;
+
+    random_bytes(&word, sizeof word);
+    return word;
+}
+
+/* Once there are all CPUs: what there is of them and of memory becomes the budget that processes live on. */
+static void processes_start(void)
+{
+    user_init();
+    space_start(random_word);
+    if (!scheduler_init_cpu(&boot_cpu))
+        panic("no memory to begin with");
+    processes_init();
+}
+
 /* Since the EFI stub's first instruction: what it and the kernel took, and what the firmware did when it was called. */
 static void describe_firmware(void)
 {
@@ -95,6 +113,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     smp_start();
 
     random_init(&machine);
+    processes_start();
     manifest_read();
     devices_discover(&machine, kernel_drivers, kernel_driver_count, say_device);
     late_console();
@@ -104,6 +123,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     random_take_entropy();
     describe_memory(released);
     describe_firmware();
+    init_start();
     uint64_t idle = clock_idle(), now = clock_now();
     log_info("kernel", "ready after %llu us, of which %llu us asleep",
              (unsigned long long)(now / NANOSECONDS_PER_MICROSECOND),

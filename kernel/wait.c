@@ -2,7 +2,7 @@
 #include "kernel.h"
 #include "partition.h"
 
-#include "process/thread.h"
+#include "process/start.h"
 
 #include <authority/device.h>
 #include <platform/clock.h>
@@ -23,13 +23,15 @@ bool kernel_wait(bool (*done)(void *context), void *context, uint64_t deadline_n
     for (;;) {
         bool busy = devices_dispatch();
         busy |= partitions_dispatch();
+        busy |= processes_reap();
+        busy |= init_look();
         uintptr_t saved = cpu_interrupts_disable();
         finished = done(context);
         if (finished || (!timer.armed && deadline_ns != DEADLINE_NEVER)) {
             cpu_interrupts_restore(saved);
             break;
         }
-        if (!busy && !devices_pending())
+        if (!busy && !devices_pending() && !processes_ending())
             scheduler_lend();
         cpu_interrupts_restore(saved);
     }

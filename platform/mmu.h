@@ -66,9 +66,10 @@ bool page_top_entries(const struct page_table *table, uintptr_t virtual_address,
 /* Removes leaves; whole leaves only (STATUS_INVALID otherwise, and nothing is changed). What is not mapped is
  * passed over. Tables stay. Flushes this CPU's TLB. */
 enum status page_unmap(const struct page_table *table, uintptr_t virtual_address, uint64_t size);
-/* Frees tables that lead only to [first, end), of which nothing is mapped any more: at most `most` of them, each by
- * `release`. True: none is left. The root stays. */
-bool page_release_tables(const struct page_table *table, uintptr_t first, uintptr_t end, unsigned most,
+/* Frees the tables that lead to addresses from 0 to below `end`, and beyond as far as an entry of the top table covers
+ * more: nothing is mapped there any more, and no CPU looks at them. At most `most` of them, each by `release`. True:
+ * none is left. The root stays. */
+bool page_release_tables(const struct page_table *table, uintptr_t end, unsigned most,
                          void (*release)(uint64_t physical));
 /* Where an address leads, to the byte; false when nothing is mapped. Either result may be NULL. */
 bool page_lookup(const struct page_table *table, uintptr_t virtual_address, uint64_t *physical, unsigned *access);
