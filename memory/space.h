@@ -63,7 +63,8 @@ bool space_destroy(struct space *space, unsigned most);
 /* Maps [offset, +size) of the pages; `at` 0: at a random free address with a free page on either side, aligned for
  * large pages where the pages allow it. Fills in `mapping`, which the caller allocated and links to its owner.
  * STATUS_INVALID: unaligned, out of the pages, writable and executable, not user addresses. STATUS_BUSY: taken.
- * STATUS_LIMIT: too many mappings, or `charge` refuses a table; STATUS_NO_MEMORY. */
+ * STATUS_LIMIT: too many mappings, or `charge` refuses a table; STATUS_NO_MEMORY. STATUS_IO_ERROR: the same, and a
+ * CPU did not answer when it was undone, so that the pages must not be used for anything else. */
 enum status space_map(struct space *space, struct mapping *mapping, const struct pages *pages, uintptr_t at,
                       uint64_t offset, uint64_t size, unsigned access);
 /* A random place for `size` bytes with a free page on either side; 0: there is none. For an image that is to be mapped

@@ -84,7 +84,7 @@ struct handle_slot {
 struct handle_table {
     struct handle_slot *slots;
     uint32_t capacity; /* doubles as needed, to HANDLES_MOST; never 0 */
-    uint32_t first_free;
+    uint32_t first_free, free_count;
     uint32_t closed; /* handle_close_some: up to here */
 };
 
@@ -135,8 +135,10 @@ struct memory {
     struct mapping *mappings; /* by next_alias */
     uint32_t mapping_count;
     uint32_t writable, executable; /* how many of them are; never both */
-    bool borrowed;                 /* the pages are not this object's: the initial ramdisk */
-    bool leaked;                   /* a CPU may still reach them: never to be freed */
+    uint32_t run_capacity;
+    uint64_t charged_pages; /* bytes of pages that the payer is charged */
+    bool borrowed;          /* the pages are not this object's: the initial ramdisk */
+    bool leaked;            /* a CPU may still reach them: never to be freed */
 };
 
 /* Zeroed pages, charged to `payer`. STATUS_INVALID: not whole pages, or none; STATUS_LIMIT: more than MEMORY_LARGEST,
@@ -198,8 +200,9 @@ extern struct process *processes; /* all, newest first; also those that have end
 /* Once there are all CPUs and memory: what there is of them is the root's budget. */
 void processes_init(void);
 /* One reference is the caller's; another the process has itself until it has ended. It begins as PROCESS_NEW; when its
- * last handle goes before it has a thread, it ends. STATUS_INVALID: a name that is empty, not printable or not
- * terminated, or bits that mean nothing; STATUS_DENIED: CPUs or a priority that the parent has not; STATUS_LIMIT. */
+ * last handle goes before it has a thread, it ends. STATUS_INVALID: a name that is empty, has a space or what is not
+ * printable in it, or is not terminated, or bits that mean nothing; STATUS_DENIED: CPUs or a priority that the parent
+ * has not; STATUS_LIMIT. */
 enum status process_create(struct process *parent, const struct process_parameters *parameters, struct process **made);
 /* It runs no more instructions when this returns but those that other CPUs are in the middle of, and so do all that it
  * has created; the rest is processes_reap()'s. Once is enough: what came first stands. */
