@@ -59,19 +59,10 @@ static void describe_memory(uint64_t released)
              (unsigned long long)((usable - counts.free * PAGE_SIZE) / 1024));
 }
 
-static uint64_t random_word(void)
-{
-    uint64_t word;
-
-    random_bytes(&word, sizeof word);
-    return word;
-}
-
 /* Once there are all CPUs: what there is of them and of memory becomes the budget that processes live on. */
 static void processes_start(void)
 {
     user_init();
-    space_start(random_word);
     if (!scheduler_init_cpu(&boot_cpu))
         panic("no memory to begin with");
     processes_init();

@@ -213,9 +213,12 @@ static enum status give_handles(struct program *program, struct process *process
 /* The budget that the kernel's has left, but for the reserve. */
 static void limits_of_init(struct process_parameters *parameters)
 {
-    for (unsigned i = 0; i < BUDGET_COUNT; i++)
-        parameters->limits[i] = kernel_process.limits[i] - kernel_process.used[i];
-    uint64_t left = parameters->limits[BUDGET_MEMORY], reserve = left / RESERVE_PART;
+    for (unsigned i = 0; i < BUDGET_COUNT; i++) {
+        uint64_t rest = kernel_process.limits[i] - kernel_process.used[i];
+        parameters->limits[i] = i == BUDGET_CPU ? rest : rest - rest / RESERVE_PART;
+    }
+    uint64_t left = kernel_process.limits[BUDGET_MEMORY] - kernel_process.used[BUDGET_MEMORY],
+             reserve = left / RESERVE_PART;
     if (reserve < RESERVE_LEAST)
         reserve = RESERVE_LEAST;
     parameters->limits[BUDGET_MEMORY] = left > 2 * reserve ? left - reserve : left / 2;

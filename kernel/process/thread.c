@@ -272,7 +272,7 @@ static enum status promise(struct thread *thread, const struct thread_parameters
     return STATUS_OK;
 }
 
-/* Into the process's list, whose reference is what thread_init's object begins with; the caller gets one of his own. */
+/* Into the process's list, whose reference is what its object begins with. */
 static void begin(struct thread *thread, const struct thread_parameters *parameters)
 {
     struct process *process = thread->process;
@@ -285,7 +285,6 @@ static void begin(struct thread *thread, const struct thread_parameters *paramet
     process->thread_count++;
     if (process->state == PROCESS_NEW)
         process->state = PROCESS_RUNNING;
-    object_hold(&thread->object);
     thread_wake(thread);
 }
 

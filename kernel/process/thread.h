@@ -100,7 +100,8 @@ struct scheduler {
 /* ---- Threads, thread.c --------------------------------------------------------------------------------------------
  */
 
-/* New, and ready at once. */
+/* New, and ready at once. Its one reference is its own, until it has ended; the caller takes another if he needs one.
+ */
 enum status thread_create(struct process *process, const struct thread_parameters *parameters, struct thread **made);
 enum status thread_configure(struct thread *thread, const struct thread_parameters *parameters);
 /* Takes it out of whatever it is in; it never runs again. One that runs on another CPU is interrupted; one that runs
