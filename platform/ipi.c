@@ -56,19 +56,24 @@ void ipi_wake(struct cpu *to)
         ipi_send(to, IPI_WAKE);
 }
 
-bool ipi_flush_others(void)
+static bool concerns(uint64_t mask, unsigned index)
 {
-    struct cpu *self = cpu_local();
+    return (mask >> index & 1) != 0 && cpus[index] != NULL && cpus[index] != cpu_local();
+}
+_Static_assert(CPU_MAX <= 64, "a bit for each CPU");
+
+bool ipi_flush(uint64_t mask)
+{
     uint64_t until = clock_now() + FLUSH_PATIENCE_NS;
     bool all = true;
 
     for (unsigned i = 0; i < cpu_count(); i++)
-        if (cpus[i] != self && cpus[i] != NULL) {
+        if (concerns(mask, i)) {
             __atomic_fetch_add(&cpus[i]->flushes_wanted, 1, __ATOMIC_SEQ_CST);
             ipi_send(cpus[i], IPI_FLUSH);
         }
     for (unsigned i = 0; i < cpu_count(); i++) {
-        if (cpus[i] == self || cpus[i] == NULL)
+        if (!concerns(mask, i))
             continue;
         while (__atomic_load_n(&cpus[i]->flushes_done, __ATOMIC_ACQUIRE) != cpus[i]->flushes_wanted &&
                clock_now() < until)
@@ -79,6 +84,11 @@ bool ipi_flush_others(void)
         }
     }
     return all;
+}
+
+bool ipi_flush_others(void)
+{
+    return ipi_flush(UINT64_MAX);
 }
 
 /* ---- Stopping --------------------------------------------------------------------------------------------------- */

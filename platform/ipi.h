@@ -25,8 +25,11 @@ bool ipi_send(struct cpu *to, enum ipi kind);
 void ipi_wake(struct cpu *to);
 
 /* Has every other CPU drop its TLB and returns when all have: they do it in the interrupt, or where they wait for a
- * lock. One caller at a time. False, and a sentence: one did not within a second. */
+ * lock. Callers do not wait with a lock that another caller needs. False, and a sentence: one did not within a
+ * second. */
 bool ipi_flush_others(void);
+/* The same for those of `mask`, a bit for each index; this CPU's does not count. */
+bool ipi_flush(uint64_t mask);
 
 /* Stops all other CPUs, as far as they listen. For panic. */
 void ipi_stop_others(void);
