@@ -5,6 +5,7 @@
 
 #include <lib/log.h>
 #include <platform/mmu.h>
+#include <platform/user.h>
 
 /* What exceptions find before the kernel has its own per-CPU data. */
 struct cpu boot_local = {

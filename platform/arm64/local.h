@@ -9,7 +9,6 @@
 #include <vmos/machine.h>
 #include <platform/boot.h>
 #include <platform/cpu.h>
-#include <platform/user.h>
 
 /* early.c; called by boot.S. What boot.S writes into the translation registers. */
 struct boot_translation {
@@ -63,7 +62,9 @@ void trap_handle(struct trap_frame *frame, uint64_t vector);
 /* syndrome.c: what ESR_EL1 and FAR_EL1 say, as a phrase. */
 void syndrome_describe(uint64_t syndrome, uint64_t address, char *text, size_t size);
 /* The same for an exception that user mode has caused. */
+struct user_fault;
 struct user_fault syndrome_user_fault(uint64_t syndrome, uint64_t address);
+bool syndrome_is_call(uint64_t syndrome); /* svc, with whatever number */
 
 /* interrupt.c: takes what the GIC has for this CPU. */
 void controller_interrupt(void);

@@ -8,6 +8,7 @@
 
 #include <lib/bytes.h>
 #include <platform/mmu.h>
+#include <platform/user.h>
 
 enum {
     ENTRY_VALID = 1 << 0,

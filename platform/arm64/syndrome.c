@@ -7,6 +7,7 @@
 
 void syndrome_describe(uint64_t syndrome, uint64_t address, char *text, size_t size);
 struct user_fault syndrome_user_fault(uint64_t syndrome, uint64_t address);
+bool syndrome_is_call(uint64_t syndrome);
 
 enum { /* ESR_EL1.EC */
        CLASS_UNKNOWN = 0x00,
@@ -243,4 +244,9 @@ struct user_fault syndrome_user_fault(uint64_t syndrome, uint64_t address)
                                                   : USER_FAULT_READ;
     fault.mapped = status >= ABORT_ACCESS_FLAG;
     return fault;
+}
+
+bool syndrome_is_call(uint64_t syndrome)
+{
+    return (syndrome >> CLASS_SHIFT & 0x3f) == CLASS_SVC;
 }

@@ -7,6 +7,7 @@
 #include <lib/printf.h>
 #include <platform/interrupt.h>
 #include <platform/mmu.h>
+#include <platform/user.h>
 
 _Static_assert(offsetof(struct trap_frame, sp) == FRAME_SP, "trap_frame.h");
 _Static_assert(offsetof(struct trap_frame, elr) == FRAME_ELR, "trap_frame.h");
@@ -99,8 +100,11 @@ void trap_handle(struct trap_frame *frame, uint64_t vector)
 
 struct user_context *trap_user_fault(struct user_context *context)
 {
-    struct user_fault fault = syndrome_user_fault(system_read(esr_el1), system_read(far_el1));
+    uint64_t syndrome = system_read(esr_el1);
+    struct user_fault fault = syndrome_user_fault(syndrome, system_read(far_el1));
 
+    if (syndrome_is_call(syndrome)) /* the CPU names the instruction behind it */
+        context->pc -= sizeof(uint32_t);
     return user_faulted(context, &fault);
 }
 

@@ -11,6 +11,7 @@
 #include <lib/log.h>
 #include <lib/string.h>
 #include <platform/mmu.h>
+#include <platform/user.h>
 
 enum { /* [Arm ARM DDI 0487 §D17.2] */
        CPACR_FLOATING_POINT = 3 << 20,
