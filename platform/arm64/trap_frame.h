@@ -26,6 +26,9 @@
 #define EXTENDED_CONTROL 512
 #define EXTENDED_SIZE    528
 
+/* user_history (speculation.c) where an instruction does it. */
+#define HISTORY_INSTRUCTION 0x80000000
+
 /* USER_TOP - 1 */
 #define USER_ADDRESSES 0x7fffffffffff
 

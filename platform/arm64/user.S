@@ -29,9 +29,29 @@ user_run:
     str x29, [x1, #CPU_USER_STACK]
     b go
 
+/* Before the first branch of the kernel's that is guessed by what user mode has done: speculation.c. x0 is kept. */
+    .macro forget_history
+    ldr w1, user_history
+    cbnz w1, 8f
+9:
+    .subsection 1
+8:  tbnz w1, #31, 7f
+6:  b 5f
+5:  subs w1, w1, #1
+    b.ne 6b
+    dsb nsh
+    isb
+    b 9b
+7:  hint #22                        /* clrbhb */
+    isb
+    b 9b
+    .previous
+    .endm
+
 /* From here on x0 is the context that trapped, x29 the frame of user_run. A call is what traps most often. */
     .global user_synchronous
 user_synchronous:
+    forget_history
     mrs x1, esr_el1
     mov w2, #SYNDROME_SVC
     cmp x1, x2
@@ -43,6 +63,7 @@ user_synchronous:
 
     .global user_interrupt
 user_interrupt:
+    forget_history
     bl trap_user_interrupt
 
 /* x0 is the context to go on with; 0: back to who has called user_run. */

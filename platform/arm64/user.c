@@ -28,6 +28,7 @@ _Static_assert(EXTENDED_SIZE == EXTENDED_CONTROL + 2 * sizeof(uint64_t), "trap_f
 void user_init(void)
 {
     mmu_spaces_init();
+    speculation_init();
 }
 
 static bool has_counters(uint64_t dfr0)
@@ -49,6 +50,7 @@ void user_init_cpu(void)
     system_write(tpidrro_el0, 0);
     system_write(tpidr_el0, 0);
     barrier_instructions();
+    speculation_init_cpu();
 }
 
 size_t user_extended_size(void)
@@ -79,10 +81,6 @@ void user_switch(struct user_context *from, struct user_context *to)
         system_write(tpidr_el0, to->thread_pointer);
         user_extended_load(to->extended);
     }
-}
-
-void user_forget_predictions(void)
-{
 }
 
 void user_report(const struct user_context *context, struct printer *printer)
