@@ -9,7 +9,7 @@ SERVICES := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard service/*/*.c)))))
 
 USER_CFLAGS := $(filter-out $(ARCH_CFLAGS),$(CFLAGS)) $(ARCH_USER_CFLAGS)
 USER_WHOLE   = $(if $(filter lib/string.c lib/user/%/calls.c,$1),,-flto)
-USER_SOURCES := $(addprefix lib/,chacha20.c cpio.c elf.c print.c printf.c status.c string.c text.c) \
+USER_SOURCES := $(addprefix lib/,chacha20.c cpio.c elf.c manifest.c print.c printf.c status.c string.c text.c) \
                 $(wildcard lib/user/*.c lib/user/$(ARCH)/*.c lib/user/$(ARCH)/*.S)
 USER_OBJECTS := $(USER_SOURCES:%=$B/user/%.o)
 USER_ROOM     = build/rooms/$(if $(filter lib/%,$1),user,service)
@@ -28,17 +28,17 @@ $B/user/%.S.o: %.S
 	$(if $(V),,@echo "  AS  $< (user)")
 	$Q$(CC) $(filter-out -std=c11,$(USER_CFLAGS)) -c $< -o $@
 
-USER_LINK := $(LD) -O2 --icf=all -pie -static --no-dynamic-linker -nostdlib -z max-page-size=4096 -z noexecstack -z text -z rodynamic \
-             --gc-sections --build-id=none --hash-style=gnu -e program_entry $(ARCH_LDFLAGS)
+USER_LINK := $(LD) -O2 --icf=all -pie -static --no-dynamic-linker -nostdlib -z max-page-size=4096 -z noexecstack \
+             -z text -z rodynamic --gc-sections --build-id=none --hash-style=gnu -e program_entry $(ARCH_LDFLAGS)
 
 # $(call program,FOLDER): its objects.
 program = $(patsubst %,$B/user/%.o,$(sort $(wildcard $1/*.c)))
 
 .SECONDEXPANSION:
-$B/service/%.elf: $$(call program,service/$$*) $(USER_OBJECTS)
+$B/service/%.elf: $$(call program,service/$$*) $(USER_OBJECTS) service/service.mk
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LD  $@")
-	$Q$(USER_LINK) $^ -o $@
+	$Q$(USER_LINK) $(filter %.o,$^) -o $@
 $B/%.bin: $B/%.elf
 	$Qllvm-strip-$(LLVM) --strip-all --strip-sections $< -o $@
 $B/%.sym: $B/%.elf tools/make-symbols
