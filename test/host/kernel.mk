@@ -3,7 +3,7 @@
 HOST_TESTS += line options manifest log random selftest
 line_SOURCES     := lib/line.c lib/text.c
 options_SOURCES  := kernel/options.c lib/text.c
-manifest_SOURCES := lib/cpio.c lib/text.c
+manifest_SOURCES := lib/cpio.c lib/manifest.c lib/text.c
 manifest_CFLAGS  := -Itest/host/support/fake_arch
 manifest_DEPENDS := kernel/manifest.c kernel/kernel.h
 log_DEPENDS      := kernel/log.c kernel/log.h
@@ -15,7 +15,7 @@ selftest_CFLAGS  := -Itest/host/support/fake_arch
 
 FUZZ_TARGETS += options manifest
 fuzz_options_SOURCES  := kernel/options.c lib/text.c
-fuzz_manifest_SOURCES := lib/cpio.c lib/text.c
+fuzz_manifest_SOURCES := lib/cpio.c lib/manifest.c lib/text.c
 fuzz_manifest_CFLAGS  := -Itest/host/support/fake_arch
 
 # Names of addresses: the table of a small object, made as that of the kernel is.
