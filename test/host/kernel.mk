@@ -27,4 +27,5 @@ symbols_DEPENDS := kernel/symbols.c kernel/symbols.h
 build/host/symbols_table.S: test/host/support/symbols_subject.S tools/make-symbols
 	@mkdir -p $(@D)
 	$Q$(HOST_CC) -c $< -o build/host/symbols_subject.o
+	$Qtools/make-symbols --binary build/host/symbols_subject.o build/host/symbols_table.sym
 	$Qtools/make-symbols build/host/symbols_subject.o > $@
