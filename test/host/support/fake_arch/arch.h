@@ -13,6 +13,7 @@
 #define DEVICE_SIZE  (UINT64_C(32) << 30)
 #define USER_TOP     (UINT64_C(1) << 47)
 #define ARCH_MACHINE 62
+#define ARCH_RECORD  0
 
 /* Firmware is the test; it wants to be asked for everything. */
 #define ARCH_EFI_CALL
