@@ -210,7 +210,7 @@ static enum status give_handles(struct program *program, struct process *process
 
 /* ---- All of it --------------------------------------------------------------------------------------------------- */
 
-/* The budget that the kernel's has left, but for the reserve. */
+/* What the kernel's budget has left, but for what it needs for init itself and for its calls to it, and a reserve. */
 static void limits_of_init(struct process_parameters *parameters)
 {
     for (unsigned i = 0; i < BUDGET_COUNT; i++) {
@@ -222,6 +222,8 @@ static void limits_of_init(struct process_parameters *parameters)
     if (reserve < RESERVE_LEAST)
         reserve = RESERVE_LEAST;
     parameters->limits[BUDGET_MEMORY] = left > 2 * reserve ? left - reserve : left / 2;
+    parameters->limits[BUDGET_THREADS] -= parameters->limits[BUDGET_THREADS] / RESERVE_PART;
+    parameters->limits[BUDGET_OBJECTS] -= parameters->limits[BUDGET_OBJECTS] / RESERVE_PART;
 }
 
 static enum status begin(struct program *program, struct process *process, struct start_info *info)
