@@ -28,7 +28,7 @@
 /* Of members of struct cpu and struct x64_cpu. */
 #define CPU_CONTEXT      64
 #define CPU_USER_STACK   72
-#define CPU_USER_SCRATCH 96
+#define CPU_USER_SCRATCH 88
 #define CPU_ARCH         224
 #define TASK_RSP0        4
 
