@@ -6,7 +6,7 @@ OBJECT_CFLAGS  := -Itest/host/support/fake_arch
 OBJECT_LIBS    := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=free
 OBJECT_HEADERS := $(wildcard kernel/process/*.h) kernel/trace.h kernel/random.h
 
-HOST_TESTS += object_rules handle process_ledger
+HOST_TESTS += object_rules handle space process process_ledger
 object_rules_SOURCES := kernel/process/rules.c
 object_rules_DEPENDS := kernel/process/rules.h
 
@@ -16,4 +16,4 @@ $1_CFLAGS  := $$(OBJECT_CFLAGS)
 $1_LIBS    := $$(OBJECT_LIBS)
 $1_DEPENDS := $$(OBJECT_HEADERS)
 endef
-$(foreach t,handle process_ledger,$(eval $(call OBJECT_TEST,$t)))
+$(foreach t,handle space process process_ledger,$(eval $(call OBJECT_TEST,$t)))
