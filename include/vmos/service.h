@@ -16,7 +16,7 @@ int main(int argc, char **argv);
 /* ---- What the process began with ----------------------------------------------------------------------------------
  */
 
-extern const struct start_info *start;
+extern const struct start_info *start_info;
 
 /* The message buffer of the first thread. Others get theirs as an argument. */
 extern struct message_buffer *first_buffer;
@@ -93,7 +93,7 @@ struct spawn {
     unsigned handle_count;
     struct spawn_handle {
         const char *name;
-        handle value;
+        handle value; /* 0: the new process itself */
         uint32_t rights;
     } handles[START_HANDLES];
     /* Set by spawn_process when it fails: what was not possible; a constant. */

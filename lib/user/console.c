@@ -1,15 +1,24 @@
 /* console.c: text to the console that the process was given, if it was. */
 #include "user.h"
 
+/* The kernel takes so many bytes a second from each process (STATUS_BUSY: not now). */
+enum { TRIES = 100 };
+#define PAUSE_NS (20 * NANOSECONDS_PER_MILLISECOND)
+
 static void write_console(struct printer *printer, const char *text, size_t length)
 {
     handle console = start_handle("console");
-    uint64_t taken;
 
     (void)printer;
-    while (length != 0 && vmos_console_write(console, text, length, &taken) == STATUS_OK && taken != 0) {
+    for (unsigned tries = 0; length != 0 && tries < TRIES; tries++) {
+        uint64_t taken;
+        enum status status = vmos_console_write(console, text, length, &taken);
+        if (status == STATUS_BUSY)
+            sleep_until(now_ns() + PAUSE_NS);
+        else if (status != STATUS_OK || taken > length)
+            return;
         text += taken;
-        length -= taken < length ? taken : length;
+        length -= taken;
     }
 }
 

@@ -15,7 +15,7 @@ void random_bytes(void *to, size_t size)
     uint8_t working[CHACHA20_KEY_SIZE], block[CHACHA20_BLOCK_SIZE], *out = to;
 
     user_lock_take(&lock);
-    memcpy(working, seeded ? key : start->random, sizeof working);
+    memcpy(working, seeded ? key : start_info->random, sizeof working);
     seeded = true;
     chacha20_block(working, 0, nonce, block);
     memcpy(key, block, sizeof key);

@@ -114,7 +114,8 @@ static enum status give_handles(struct spawn *spawn, handle process, struct star
         const struct spawn_handle *given = &spawn->handles[i];
         struct start_handle *to = &info->handles[info->handle_count++];
         text_copy(to->name, given->name, sizeof to->name);
-        enum status status = vmos_process_give(process, given->value, given->rights, &to->value);
+        enum status status =
+            vmos_process_give(process, given->value != 0 ? given->value : process, given->rights, &to->value);
         if (status != STATUS_OK)
             return status;
     }

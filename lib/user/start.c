@@ -5,14 +5,14 @@
 
 enum { ARGUMENTS_MOST = 32 };
 
-const struct start_info *start;
+const struct start_info *start_info;
 struct message_buffer *first_buffer;
 
 handle start_handle(const char *name)
 {
-    for (uint32_t i = 0; i < start->handle_count && i < START_HANDLES; i++)
-        if (strncmp(start->handles[i].name, name, sizeof start->handles[i].name) == 0)
-            return start->handles[i].value;
+    for (uint32_t i = 0; i < start_info->handle_count && i < START_HANDLES; i++)
+        if (strncmp(start_info->handles[i].name, name, sizeof start_info->handles[i].name) == 0)
+            return start_info->handles[i].value;
     return 0;
 }
 
@@ -29,7 +29,7 @@ void user_start(const struct start_info *info, struct message_buffer *buffer)
     char *argv[ARGUMENTS_MOST + 1];
     int argc = 0;
 
-    start = info;
+    start_info = info;
     first_buffer = buffer;
     size_t size = info->arguments_size < START_ARGUMENTS_SIZE ? info->arguments_size : START_ARGUMENTS_SIZE;
     memcpy(arguments, info->arguments, size);
