@@ -34,6 +34,7 @@ void trap_handle(struct trap_frame *frame, bool overflow);
 
 enum { /* [RISC-V Privileged Architecture 1.12 table 4.2] */
        CAUSE_ILLEGAL_INSTRUCTION = 2,
+       CAUSE_BREAKPOINT = 3,
        CAUSE_FETCH_PAGE = 12,
        CAUSE_LOAD_PAGE = 13,
        CAUSE_STORE_PAGE = 15,

@@ -167,9 +167,9 @@ struct user_context *user_trapped(struct user_context *context, uint64_t cause, 
             mmu_flush(value);
             return context;
         }
-    } else if (cause == CAUSE_ILLEGAL_INSTRUCTION) {
+    } else if (cause == CAUSE_ILLEGAL_INSTRUCTION || cause == CAUSE_BREAKPOINT) {
         fault.address = context->pc;
-        fault.what = illegal(context, value);
+        fault.what = cause == CAUSE_BREAKPOINT ? fault.what : illegal(context, value);
     }
     return user_faulted(context, &fault);
 }
