@@ -6,8 +6,6 @@
 #include <lib/string.h>
 
 enum {
-    MSR_EFER = 0xc0000080,
-    EFER_NO_EXECUTE = 1 << 11,
     MSR_GS_BASE = 0xc0000101,
 
     /* [Intel SDM 3A §2.5] */

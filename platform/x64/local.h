@@ -45,6 +45,18 @@ enum cpu_feature {
     FEATURE_AUTOMATIC_IBRS,
     FEATURE_COUNT
 };
+enum vendor { /* the first letters of the name, EBX of leaf 0 */
+              VENDOR_INTEL = 0x756e6547,
+              VENDOR_AMD = 0x68747541,
+              VENDOR_HYGON = 0x6f677948,
+};
+enum { /* [Intel SDM 4 table 2-2; AMD APM 2 §3.1.7] */
+       MSR_EFER = 0xc0000080,
+       EFER_SYSTEM_CALLS = 1 << 0,
+       EFER_LONG_MODE = 1 << 8,
+       EFER_NO_EXECUTE = 1 << 11,
+       EFER_AUTOMATIC_IBRS = 1 << 21,
+};
 /* CPUID alone decides: also good where the image was loaded. */
 bool cpu_has(enum cpu_feature feature);
 uint32_t cpu_apic_id(void);

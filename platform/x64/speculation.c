@@ -14,9 +14,6 @@ enum {
     CAPABILITY_NO_MELTDOWN = 1 << 0,
     CAPABILITY_ENHANCED_IBRS = 1 << 1,
     CAPABILITY_NO_SAMPLING = 1 << 5,
-    MSR_EFER = 0xc0000080,
-    EFER_AUTOMATIC_IBRS = 1 << 21, /* [AMD APM 2 §3.1.7] */
-    VENDOR_INTEL = 0x756e6547,     /* EBX: "Genu"ineIntel */
 };
 
 bool user_clear_buffers;

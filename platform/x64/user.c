@@ -11,8 +11,6 @@
 #include <lib/string.h>
 
 enum {
-    MSR_EFER = 0xc0000080,
-    EFER_SYSTEM_CALLS = 1 << 0,
     MSR_STAR = 0xc0000081, /* [Intel SDM 3A §5.8.8] */
     MSR_LSTAR = 0xc0000082,
     MSR_FLAGS_MASK = 0xc0000084,
@@ -42,8 +40,6 @@ enum {
     STATE_SSE = 1 << 1,
     STATE_AVX = 1 << 2,
     LEAF_STATE = 0xd,
-    VENDOR_AMD = 0x68747541, /* EBX: "Auth"enticAMD */
-    VENDOR_HYGON = 0x6f677948,
 };
 
 uint16_t user_verify = SELECTOR_DATA; /* what VERW looks at */
@@ -53,7 +49,7 @@ static size_t states_size;
 static bool forgets_pointers; /* AMD: saves and loads x87's last addresses only when there is an error */
 
 /* By the boot CPU; the others are of its kind. */
-static void detect(void)
+static void detect_states(void)
 {
     uint32_t vendor = cpuid(0, 0).ebx;
 
@@ -64,7 +60,7 @@ static void detect(void)
 void user_init_cpu(void)
 {
     if (states_size == 0)
-        detect();
+        detect_states();
     if (states != 0)
         __asm__ volatile("xsetbv" ::"c"(0), "a"((uint32_t)states), "d"((uint32_t)(states >> 32)));
     if (states_size == 0)
