@@ -34,20 +34,35 @@ USER_LINK := $(LD) -O2 --icf=all -pie -static --no-dynamic-linker -nostdlib -z m
 # $(call program,FOLDER): its objects.
 program = $(patsubst %,$B/user/%.o,$(sort $(wildcard $1/*.c)))
 
-.SECONDEXPANSION:
-$B/service/%.elf: $$(call program,service/$$*) $(USER_OBJECTS) service/service.mk
-	@mkdir -p $(@D)
-	$(if $(V),,@echo "  LD  $@")
-	$Q$(USER_LINK) $(filter %.o,$^) -o $@
+# Programs for tests, test/program/NAME/*.c and test/hostile/NAME/*.c, become $B/test/NAME.elf in the same way.
+TEST_FOLDERS := $(sort $(patsubst %/,%,$(dir $(wildcard test/program/*/*.c test/hostile/*/*.c))))
+
+define PROGRAM
+$B/$1/$(notdir $2).elf: $(call program,$2) $(USER_OBJECTS) service/service.mk
+	@mkdir -p $$(@D)
+	$$(if $$(V),,@echo "  LD  $$@")
+	$$Q$$(USER_LINK) $$(filter %.o,$$^) -o $$@
+endef
+$(foreach s,$(SERVICES),$(eval $(call PROGRAM,service,service/$s)))
+$(foreach f,$(TEST_FOLDERS),$(eval $(call PROGRAM,test,$f)))
+
 $B/%.bin: $B/%.elf
 	$Qllvm-strip-$(LLVM) --strip-all --strip-sections $< -o $@
 $B/%.sym: $B/%.elf tools/make-symbols
 	$Qtools/make-symbols --binary $< $@
 
 # The initial ramdisk: a cpio archive of service/initrd and the programs, the same bytes for the same files.
-INITRD_PROGRAMS := $(SERVICES:%=$B/service/%)
-$B/initrd.img: $(shell find service/initrd -type f) tools/make-initrd $(INITRD_PROGRAMS:=.bin) $(INITRD_PROGRAMS:=.sym)
-	@mkdir -p $(@D)
-	$Qtools/make-initrd service/initrd $@ $(foreach s,$(SERVICES),bin/$s=$B/service/$s.bin bin/$s.sym=$B/service/$s.sym)
+PROGRAMS      := $(SERVICES:%=$B/service/%)
+TEST_PROGRAMS := $(patsubst %,$B/test/%,$(notdir $(TEST_FOLDERS)))
+packed         = $(foreach p,$1,bin/$(notdir $p)=$p.bin bin/$(notdir $p).sym=$p.sym)
 
--include $(USER_OBJECTS:.o=.d) $(foreach s,$(SERVICES),$(patsubst %.o,%.d,$(call program,service/$s)))
+$B/initrd.img: $(shell find service/initrd -type f) tools/make-initrd $(PROGRAMS:=.bin) $(PROGRAMS:=.sym)
+	@mkdir -p $(@D)
+	$Qtools/make-initrd service/initrd $@ $(call packed,$(PROGRAMS))
+
+# The one for tests has the test programs too, and starts nothing.
+$B/test-initrd.img: $(shell find test/program/initrd -type f) tools/make-initrd \
+                    $(foreach p,$(PROGRAMS) $(TEST_PROGRAMS),$p.bin $p.sym)
+	$Qtools/make-initrd test/program/initrd $@ $(call packed,$(PROGRAMS) $(TEST_PROGRAMS))
+
+-include $(USER_OBJECTS:.o=.d) $(foreach f,$(SERVICES:%=service/%) $(TEST_FOLDERS),$(patsubst %.o,%.d,$(call program,$f)))

@@ -61,12 +61,12 @@ bool ramdisk_file(const char *name, const void **data, size_t *size)
 /* ---- Start ---------------------------------------------------------------------------------------------------------
  */
 
-/* argv[0] is the service's name: one program may run as several. */
-static bool fill_arguments(const struct service *service, char *arguments, size_t *size)
+/* argv[0] is the program's name, by which the kernel finds its symbols. */
+static void fill_arguments(const struct service *service, char *arguments, size_t *size)
 {
     const char *text = service->arguments[0] != '\0' ? service->arguments : service->wanted.arguments;
     size_t length = service->arguments[0] != '\0' ? strlen(text) : service->wanted.arguments_length;
-    size_t at = text_copy(arguments, service->wanted.name, NAME_SIZE) + 1;
+    size_t at = text_copy(arguments, service->wanted.program, NAME_SIZE) + 1;
 
     for (size_t i = 0; i < length; i++) {
         if (text[i] != ' ' && text[i] != '\t')
@@ -75,7 +75,6 @@ static bool fill_arguments(const struct service *service, char *arguments, size_
             arguments[at++] = '\0';
     }
     *size = at;
-    return true;
 }
 
 static void add_handle(struct spawn *spawn, const char *name, handle value, uint32_t rights)
@@ -224,7 +223,7 @@ static void decide(struct service *service, const char *how)
     }
     if (service->restarts == wanted->limit) {
         service->gave_up = true;
-        printf("%s %s; it was started again %llu times in %llu s and is given up\n", wanted->name, how,
+        printf("%s %s and is given up: it was started again %llu times in %llu s\n", wanted->name, how,
                (unsigned long long)service->restarts, (unsigned long long)(wanted->within_ns / NANOSECONDS_PER_SECOND));
         offers_end(service);
         return;
