@@ -242,6 +242,7 @@ static bool take_caller(struct thread *server, struct endpoint *endpoint, enum s
             continue;
         }
         queue_remove(&endpoint->callers, &caller->endpoint_link);
+        server->message = caller->message;
         caller->wait = WAIT_REPLY;
         context_lend(caller, server);
         return true;
