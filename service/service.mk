@@ -51,6 +51,12 @@ $B/%.bin: $B/%.elf
 $B/%.sym: $B/%.elf tools/make-symbols
 	$Qtools/make-symbols --binary $< $@
 
+# Programs that do their worst: tests make them, and put them into ramdisks of their own.
+$B/hostile/%.elf: $B/user/test/hostile/$(ARCH)/%.c.o $(USER_OBJECTS)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD  $@")
+	$Q$(USER_LINK) $^ -o $@
+
 # The initial ramdisk: a cpio archive of service/initrd and the programs, the same bytes for the same files.
 PROGRAMS      := $(SERVICES:%=$B/service/%)
 TEST_PROGRAMS := $(patsubst %,$B/test/%,$(notdir $(TEST_FOLDERS)))
