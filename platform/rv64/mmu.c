@@ -10,7 +10,6 @@
 #include "sbi.h"
 
 #include <lib/log.h>
-#include <lib/string.h>
 #include <platform/ipi.h>
 #include <platform/mmu.h>
 #include <platform/user.h>
@@ -166,10 +165,6 @@ void mmu_drop_identity(void)
 /* The kernel runs with identifier 0; its own pages are global and belong to none. A space's top table has both halves:
  * the user's, and a copy of the kernel's entries. */
 
-#define TOP_ENTRIES 512
-
-extern pte boot_tables[]; /* linker.ld; the first is the kernel's top table */
-
 static uint64_t satp_of(uint64_t root, unsigned identifier)
 {
     return (uint64_t)SATP_SV39 << SATP_MODE_SHIFT | (uint64_t)identifier << SATP_ASID_SHIFT | root >> PAGE_SHIFT;
@@ -192,9 +187,7 @@ unsigned mmu_identifier_count(void)
 
 void mmu_space_init(uint64_t root)
 {
-    pte *entries = physical_to_virtual(root);
-
-    memcpy(entries + TOP_ENTRIES / 2, boot_tables + TOP_ENTRIES / 2, TOP_ENTRIES / 2 * sizeof *entries);
+    vm_copy_kernel_half(physical_to_virtual(root));
 }
 
 /* Of the identifier's entries, none of them global. In a register even if it is 0: x0 would mean all of them. */
@@ -213,7 +206,7 @@ void mmu_space_activate(uint64_t root, unsigned identifier)
 bool mmu_space_flush(unsigned identifier, uint64_t cpus)
 {
     flush_identifier(identifier);
-    return fence_others(SBI_FENCE_SPACE, cpus, identifier) || ipi_flush_others();
+    return fence_others(SBI_FENCE_SPACE, cpus, identifier) || ipi_flush(cpus);
 }
 
 /* The kernel's own top table is not in the physmap, and has nothing below USER_TOP. */
