@@ -86,10 +86,14 @@ bool cpu_interrupts_enabled(void)
 }
 
 /* wfi ends when an interrupt that sie enables is pending, also with sstatus.SIE off [§3.3.3]: so one that came
- * after the caller's last look ends it at once, and is taken in the moment in which SIE is on. */
+ * after the caller's last look ends it at once, and is taken in the moment in which SIE is on. The firmware's own
+ * interrupts end it too, as when another hart has it do a fence here; they are no reason to look at anything. */
 void cpu_sleep(void)
 {
-    __asm__ volatile("wfi\n\tcsrsi sstatus, %0\n\tcsrci sstatus, %0" ::"i"(SSTATUS_SIE) : "memory");
+    do
+        __asm__ volatile("wfi" ::: "memory");
+    while ((csr_read(sip) & csr_read(sie)) == 0);
+    __asm__ volatile("csrsi sstatus, %0\n\tcsrci sstatus, %0" ::"i"(SSTATUS_SIE) : "memory");
 }
 
 /* A fence without predecessor or successor is Zihintpause's hint, and nothing on a CPU without it. */

@@ -100,11 +100,21 @@ static bool is_user(uintptr_t address, size_t size)
     return address >= USER_BOTTOM && address <= USER_TOP && size <= USER_TOP - address;
 }
 
+/* The same address, and one of user mode's even where the CPU runs ahead of the check. USER_TOP is a power of two; the
+ * compiler is not to conclude that this does nothing. */
+static uintptr_t masked(uintptr_t address)
+{
+    __asm__("" : "+r"(address));
+    return address & (USER_TOP - 1);
+}
+_Static_assert((USER_TOP & (USER_TOP - 1)) == 0, "masked()");
+
 /* This hart may remember that a page was not there which another one has mapped since: then the second try is good. */
 bool user_copy_in(void *to, uintptr_t from, size_t size)
 {
     if (!is_user(from, size))
         return false;
+    from = masked(from);
     if (user_read(to, from, size))
         return true;
     mmu_flush_all();
@@ -115,6 +125,7 @@ bool user_copy_out(uintptr_t to, const void *from, size_t size)
 {
     if (!is_user(to, size))
         return false;
+    to = masked(to);
     if (user_write(to, from, size))
         return true;
     mmu_flush_all();
