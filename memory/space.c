@@ -67,10 +67,8 @@ static bool flush(struct space *space)
 {
     uint64_t self = UINT64_C(1) << cpu_local()->index;
 
-    if (!mmu_space_flush(space->identifier, space->cpus & ~self)) {
-        space->unreachable = true;
+    if (!mmu_space_flush(space->identifier, space->cpus & ~self))
         return false;
-    }
     space->cpus = active_on(space);
     return true;
 }
@@ -155,7 +153,7 @@ bool space_destroy(struct space *space, unsigned most)
     if (space->table.root == 0)
         return true;
     /* A CPU may have kept parts of the tables themselves, by this identifier; none walks them anew. */
-    if (space->unreachable || !flush(space)) {
+    if (!flush(space)) {
         log_error("memory", "%llu KiB of page tables stay unused for good: a CPU may still look at them",
                   (unsigned long long)space->table_bytes / 1024);
         space->table.root = 0;
@@ -274,7 +272,7 @@ static enum status check(const struct pages *pages, uintptr_t at, uint64_t offse
 {
     if (size == 0 || (at | offset | size) % PAGE_SIZE != 0 || offset > pages->size || size > pages->size - offset)
         return STATUS_INVALID;
-    if ((access & ~(unsigned)(MMU_WRITE | MMU_EXECUTE)) != 0 || access == (MMU_WRITE | MMU_EXECUTE))
+    if ((access & ~(unsigned)(MMU_WRITE | MMU_EXECUTE)) != 0) /* both: page_map refuses */
         return STATUS_INVALID;
     if (at != 0 && (at < USER_BOTTOM || at >= USER_TOP || size > USER_TOP - at))
         return STATUS_INVALID;

@@ -22,7 +22,6 @@ struct space {
     uint64_t cpus;            /* where something of it may be remembered */
     struct mapping *mappings; /* by address */
     uint32_t mapping_count;
-    bool unreachable; /* a CPU did not answer and may still use its tables, which are never freed */
     uintptr_t window; /* where mappings are put that need not be elsewhere: close together, to share tables */
     uint64_t table_bytes;
     space_charge *charge;
@@ -57,7 +56,8 @@ void space_start(uint64_t (*random)(void));
 
 /* STATUS_LIMIT: `charge` refuses; STATUS_NO_MEMORY. */
 enum status space_init(struct space *space, space_charge *charge, void *payer);
-/* Nothing is mapped any more and no CPU has it active. In steps, of at most `most` tables each: true: done. */
+/* Nothing is mapped any more and no CPU has it active. In steps, of at most `most` tables each: true: done. Tables
+ * that a CPU may still look at, since it did not answer, stay for good. */
 bool space_destroy(struct space *space, unsigned most);
 
 /* Maps [offset, +size) of the pages; `at` 0: at a random free address with a free page on either side, aligned for
