@@ -9,6 +9,7 @@
 #include "partition.h"
 #include "random.h"
 #include "selftest.h"
+#include "trace.h"
 
 #include <authority/device.h>
 #include <lib/line.h>
@@ -176,6 +177,19 @@ static void run_log(struct printer *out, const char *arguments)
     log_tail(out, lines > 1000 ? 1000 : (unsigned)lines);
 }
 
+static void run_trace(struct printer *out, const char *arguments)
+{
+    uint64_t events = 20;
+    size_t length;
+    const char *word = text_word(arguments, &length);
+
+    if (word != NULL && (!text_to_number(word, NULL, &events) || events == 0)) {
+        print(out, "\"%s\" is no number of events\n", word);
+        return;
+    }
+    trace_report(out, events > UINT32_MAX ? UINT32_MAX : (unsigned)events);
+}
+
 static void run_selftest(struct printer *out, const char *arguments)
 {
     char names[LINE_CAPACITY + 1];
@@ -302,6 +316,7 @@ static const struct command commands[] = {
     {"cpu", "", "the processors, what they do, the protections in use", run_cpu},
     {"time", "", "the clock, its source and the timers", run_time},
     {"log", "[LINES]", "the last lines of the log", run_log},
+    {"trace", "[EVENTS]", "what each CPU did last, for tools/read-trace", run_trace},
     {"selftest", "[NAME ...]", "run self-tests, all when none is named", run_selftest},
     {"iotest", "DISK [...]", "load a disk: read, write, mixed or all; depth= size=", iotest},
     {"reboot", "", "stop all devices and restart the machine", run_reboot},

@@ -12,6 +12,7 @@
 #include "process/thread.h"
 #include "random.h"
 #include "selftest.h"
+#include "trace.h"
 
 #include <authority/device.h>
 #include <lib/string.h>
@@ -96,6 +97,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     log_flush();
     discover_print();
     vm_take_memory(&machine);
+    trace_init_cpu(&boot_cpu);
     discover_more(boot);
     uint64_t released = vm_release_boot_code();
     interrupt_init(&machine);

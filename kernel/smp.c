@@ -12,6 +12,7 @@
  */
 #include "kernel.h"
 #include "process/thread.h"
+#include "trace.h"
 
 #include <lib/log.h>
 #include <lib/malloc.h>
@@ -98,6 +99,7 @@ static struct cpu *make(const struct machine_cpu *described)
         free(cpu);
         return NULL;
     }
+    trace_init_cpu(cpu);
     cpu->self = cpu;
     cpu->stack_guard = guard;
     cpu->exception_stack = (uintptr_t)exception_stack;

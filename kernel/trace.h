@@ -29,7 +29,7 @@ enum trace_event { /* first, second */
 
 /* On this CPU; any context. */
 void trace(enum trace_event event, uint64_t first, uint64_t second);
-/* Before cpu_add: the CPU's ring; without memory it has none, and nothing is recorded there. */
+/* The CPU's ring, before it runs; without memory it has none, and nothing is recorded there. */
 struct cpu;
 void trace_init_cpu(struct cpu *cpu);
 /* The newest `most` of each CPU, a line each. Reads rings that others may be writing. */

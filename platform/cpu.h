@@ -52,6 +52,8 @@ struct cpu {
     void (*call)(void *context); /* smp_call */
     void *call_context;
     uint32_t call_state;
+    void *trace;                             /* kernel/trace.h: what it has recorded; NULL: nothing */
+    uint64_t traced;                         /* how many events, ever */
     uint64_t start_counter, arrival_counter; /* the boot CPU's when it started this one, and this one's */
 };
 struct cpu *cpu_local(void);

@@ -290,7 +290,7 @@ static void call(uint32_t route)
     interrupt_handler *handler = routes[route].handler;
     if (handler == NULL)
         return;
-    __atomic_fetch_add(&routes[route].count, 1, __ATOMIC_RELAXED);
+    trace_interrupt(route, __atomic_fetch_add(&routes[route].count, 1, __ATOMIC_RELAXED));
     handler(routes[route].context);
 }
 

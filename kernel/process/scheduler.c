@@ -388,6 +388,8 @@ struct user_context *schedule(void)
     if (next != was)
         scheduler->switches++;
     if (next == NULL) {
+        if (was != NULL)
+            trace(TRACE_SWITCH, was->id, 0);
         space_activate(NULL);
         offer_work(scheduler);
     } else {

@@ -142,6 +142,11 @@ bool cpu_start_prepare(const struct machine *described)
     return !unprepared;
 }
 
+void trace_init_cpu(struct cpu *cpu)
+{
+    (void)cpu;
+}
+
 bool cpu_start_allocate(struct cpu *cpu)
 {
     assert_in_range(cpu->hardware_id, 0, MOST - 1); /* known by then */
