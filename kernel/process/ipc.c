@@ -213,6 +213,8 @@ static enum status answer(struct thread *server, handle number, uint64_t message
     if (status != STATUS_OK)
         return status;
     struct thread *caller = ((struct reply *)object)->caller;
+    if (MESSAGE_HANDLE_COUNT(message) != 0 && caller->kernel_call != NULL)
+        return STATUS_UNSUPPORTED; /* the kernel's own thread takes none */
     if (MESSAGE_HANDLE_COUNT(message) != 0)
         status = move_handles(server, caller, MESSAGE_HANDLE_COUNT(message), &room);
     if (status != STATUS_OK && room)

@@ -95,11 +95,12 @@ void context_lend(struct thread *caller, struct thread *server)
 {
     struct context *context = caller->running_on;
 
-    caller->reply.server = server;
     if (context == NULL || context->budget_ns == 0)
         return;
     scheduler_charge();
     caller->reply.lent = context;
+    caller->reply.next_lender = context->lenders;
+    context->lenders = caller;
     caller->running_on = NULL;
     run_on(server, context);
 }
@@ -112,27 +113,22 @@ void context_exhausted(struct thread *thread)
     }
 }
 
-/* Down the chain of calls to who has it: each on the way has lent the same on, and will get nothing back. A server that
- * has used it up, or has ended, has it no more. */
+/* From whoever has it now. Those who have lent it on since get nothing back. */
 void context_take_back(struct thread *caller)
 {
     struct context *context = caller->reply.lent;
-    struct thread *server = caller->reply.server;
 
-    caller->reply.lent = NULL;
-    caller->reply.server = NULL;
     if (context == NULL)
         return;
     scheduler_charge();
-    while (server != NULL && server->running_on == NULL && server->reply.lent == context) {
-        struct thread *next = server->reply.server;
-        server->reply.lent = NULL;
-        run_on(server, &server->own);
-        server = next;
+    if (context->user != NULL)
+        context_exhausted(context->user);
+    for (struct thread *lender = NULL; lender != caller;) {
+        lender = context->lenders;
+        context->lenders = lender->reply.next_lender;
+        lender->reply.lent = NULL;
+        run_on(lender, lender == caller ? context : &lender->own);
     }
-    if (server != NULL && server->running_on == context)
-        run_on(server, &server->own);
-    run_on(caller, context);
 }
 
 /* ---- Waiting ------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ enum thread_wait { /* what a blocked one waits for */
 struct context {
     struct thread *owner;
     struct thread *user;           /* who runs on it now: the owner, or a server down the chain; NULL: nobody */
+    struct thread *lenders;        /* who wait for it to come back, the last first */
     uint64_t budget_ns, period_ns; /* budget 0: background, unlimited, at priority 0 */
     int64_t left_ns;
     uint64_t period_end_ns;
@@ -44,8 +45,8 @@ struct thread_queue {
 struct reply {
     struct object object; /* references are the thread's too */
     struct thread *caller;
-    struct thread *server; /* who took the call */
-    struct context *lent;  /* what the server was given to run on, until it comes back; NULL: nothing */
+    struct context *lent;       /* what the server was given to run on, until it comes back; NULL: nothing */
+    struct thread *next_lender; /* of the same */
 };
 
 struct thread {

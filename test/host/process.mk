@@ -17,3 +17,11 @@ $1_LIBS    := $$(OBJECT_LIBS)
 $1_DEPENDS := $$(OBJECT_HEADERS)
 endef
 $(foreach t,handle space process process_ledger,$(eval $(call OBJECT_TEST,$t)))
+
+# The real threads and IPC on CPUs that take turns.
+HOST_TESTS += process_schedules
+process_schedules_SOURCES = $(OBJECT_SOURCES) kernel/process/thread.c kernel/process/scheduler.c kernel/process/ipc.c \
+                            kernel/process/notification.c kernel/process/trap.c
+process_schedules_CFLAGS  := $(OBJECT_CFLAGS) -pthread
+process_schedules_LIBS    := $(OBJECT_LIBS)
+process_schedules_DEPENDS := $(OBJECT_HEADERS)

@@ -19,6 +19,9 @@
 #include "host_log.h"
 #include "random.h"
 
+/* A test that links the real thing has that instead. */
+#define WEAK __attribute__((weak))
+
 int world_heap_left;
 bool world_deaf;
 unsigned world_identifiers, world_self;
@@ -114,7 +117,7 @@ struct cpu *cpu_at(unsigned index)
     return index < WORLD_CPUS ? &cpus[index] : NULL;
 }
 
-void ipi_wake(struct cpu *to)
+WEAK void ipi_wake(struct cpu *to)
 {
     world_wakes += to == &cpus[0];
 }
@@ -195,7 +198,7 @@ uint64_t world_root(unsigned cpu)
 /* ---- The rest of the kernel ----------------------------------------------------------------------------------------
  */
 
-void trace(enum trace_event event, uint64_t a, uint64_t b)
+WEAK void trace(enum trace_event event, uint64_t a, uint64_t b)
 {
     (void)event;
     (void)a;
@@ -208,7 +211,7 @@ void random_bytes(void *to, size_t size)
         ((uint8_t *)to)[i] = (uint8_t)test_random64(&randomness);
 }
 
-uint64_t clock_now(void)
+WEAK uint64_t clock_now(void)
 {
     return 1;
 }
@@ -232,7 +235,7 @@ _Noreturn void panic_at(const struct trap_frame *frame, const char *format, ...)
 }
 
 /* It waits for whoever is in `fire`, who waits for the lock. */
-void timer_cancel(struct timer *timer)
+WEAK void timer_cancel(struct timer *timer)
 {
     assert_null(objects_lock.owner);
     world_timers_cancelled++;
@@ -241,7 +244,7 @@ void timer_cancel(struct timer *timer)
 
 /* ---- Endpoints, notifications, replies ---- */
 
-enum status endpoint_create(struct process *payer, struct endpoint **made)
+WEAK enum status endpoint_create(struct process *payer, struct endpoint **made)
 {
     struct object *object = NULL;
     enum status status = object_create(payer, OBJECT_ENDPOINT, sizeof **made, &object);
@@ -250,14 +253,14 @@ enum status endpoint_create(struct process *payer, struct endpoint **made)
     return status;
 }
 
-void endpoint_destroy(struct endpoint *endpoint)
+WEAK void endpoint_destroy(struct endpoint *endpoint)
 {
     assert_int_equal(endpoint->receive_handles, 0);
     world_destroyed[OBJECT_ENDPOINT]++;
     object_free(&endpoint->object);
 }
 
-void endpoint_receivers(struct endpoint *endpoint, int change)
+WEAK void endpoint_receivers(struct endpoint *endpoint, int change)
 {
     assert_true((int)endpoint->receive_handles + change >= 0);
     endpoint->receive_handles = (uint32_t)((int)endpoint->receive_handles + change);
@@ -265,20 +268,20 @@ void endpoint_receivers(struct endpoint *endpoint, int change)
         world_peers_gone++;
 }
 
-void endpoint_end_waits(struct endpoint *endpoint, enum status status)
+WEAK void endpoint_end_waits(struct endpoint *endpoint, enum status status)
 {
     (void)endpoint;
     world_end_waits++;
     world_end_waits_last = status;
 }
 
-void reply_dropped(struct reply *reply)
+WEAK void reply_dropped(struct reply *reply)
 {
     reply->object.epoch++;
     world_replies_dropped++;
 }
 
-enum status notification_create(struct process *payer, struct notification **made)
+WEAK enum status notification_create(struct process *payer, struct notification **made)
 {
     struct object *object = NULL;
     enum status status = object_create(payer, OBJECT_NOTIFICATION, sizeof **made, &object);
@@ -287,18 +290,18 @@ enum status notification_create(struct process *payer, struct notification **mad
     return status;
 }
 
-void notification_destroy(struct notification *notification)
+WEAK void notification_destroy(struct notification *notification)
 {
     world_destroyed[OBJECT_NOTIFICATION]++;
     object_free(&notification->object);
 }
 
-void notification_signal(struct notification *notification, uint64_t bits)
+WEAK void notification_signal(struct notification *notification, uint64_t bits)
 {
     notification->bits |= bits;
 }
 
-void notification_end_waits(struct notification *notification, enum status status)
+WEAK void notification_end_waits(struct notification *notification, enum status status)
 {
     (void)notification;
     world_end_waits++;
@@ -320,7 +323,7 @@ static void thread_gone(struct thread *thread)
     object_release(&thread->object);
 }
 
-void thread_end(struct thread *thread)
+WEAK void thread_end(struct thread *thread)
 {
     assert_false(thread->ending);
     thread->ending = true;
@@ -341,7 +344,7 @@ void world_thread_stopped(struct thread *thread)
     lock_release(&objects_lock, saved);
 }
 
-void thread_destroy(struct thread *thread)
+WEAK void thread_destroy(struct thread *thread)
 {
     world_destroyed[OBJECT_THREAD]++;
     object_forget(&thread->object);
