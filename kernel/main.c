@@ -117,6 +117,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     describe_memory(released);
     describe_firmware();
     init_start();
+    init_wait();
     uint64_t idle = clock_idle(), now = clock_now();
     log_info("kernel", "ready after %llu us, of which %llu us asleep",
              (unsigned long long)(now / NANOSECONDS_PER_MICROSECOND),

@@ -21,7 +21,7 @@ enum control_request_label {
     CONTROL_KILL = 3,    /* ends NAME for good: no policy restarts it. (The console's `kill` needs no init: it ends the
                           * process with END_CONSOLE, which init takes in the same way.) */
     CONTROL_READY = 4,   /* answered when everything that the manifest starts was started, or could not be; the text
-                          * says how many run: "3 of 3 services run". The name is not looked at */
+                          * says how many were: "3 of 3 services were started". The name is not looked at */
 };
 
 struct control_request {

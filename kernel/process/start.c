@@ -16,6 +16,7 @@
 #include <lib/malloc.h>
 #include <lib/string.h>
 #include <lib/text.h>
+#include <vmos/control.h>
 
 static const char INIT_FILE[] = "bin/init";
 
@@ -28,6 +29,8 @@ enum {
     /* The kernel keeps back a sixteenth of what there is, at least RESERVE_LEAST bytes: drivers are the kernel's. */
     RESERVE_PART = 16,
     RESERVE_LEAST = 4 << 20,
+    /* How long booting waits for init to have started what the manifest names. */
+    READY_SECONDS = 10,
 };
 
 /* A file on its way into a process. */
@@ -322,6 +325,40 @@ void init_start(void)
         log_error("init", "%s cannot be started: %s (%s); no process runs", INIT_FILE, program.why,
                   status_text(status));
     }
+}
+
+static bool is_answered(void *context)
+{
+    return ((volatile struct kernel_call *)context)->done;
+}
+
+void init_wait(void)
+{
+    struct kernel_call call = {.message = MESSAGE(CONTROL_READY, 0, 0)};
+    struct control_answer answer;
+    char text[sizeof answer.text + 1];
+
+    if (control == NULL)
+        return;
+    uintptr_t saved = lock_take(&objects_lock);
+    enum status status = kernel_call_start(control, &call);
+    lock_release(&objects_lock, saved);
+    if (status == STATUS_OK) {
+        if (!kernel_wait(is_answered, &call, clock_now() + READY_SECONDS * NANOSECONDS_PER_SECOND))
+            status = STATUS_TIMED_OUT;
+        kernel_call_end(&call);
+    }
+    if (status == STATUS_OK)
+        status = call.status;
+    if (status == STATUS_OK)
+        status = (enum status)MESSAGE_LABEL(call.message);
+    memcpy(&answer, call.words, sizeof answer);
+    text_sanitise(text, answer.text, sizeof answer.text);
+    if (status == STATUS_OK)
+        log_info("init", "%s", text);
+    else
+        log_warn("init", "init does not say that everything is started (%s); nobody waits any longer",
+                 status_text(status));
 }
 
 bool init_look(void)

@@ -9,6 +9,8 @@
 
 /* Once, with all CPUs and drivers up. When there is no init, or none that can run, a sentence says so. */
 void init_start(void);
+/* Waits until init has started what the manifest names, with a deadline, and says how much of it runs. */
+void init_wait(void);
 /* By the boot CPU's own thread, now and then: says that init has ended, and starts it again, INIT_RESTARTS times at
  * most. True: did something. */
 enum { INIT_RESTARTS = 3 };

@@ -82,16 +82,16 @@ static enum status control_kill(const struct control_request *request, struct co
     return STATUS_OK;
 }
 
-/* How many of those that the manifest wants at boot run. */
+/* How many of those that the manifest wants at boot were started. */
 static enum status control_ready(struct control_answer *answer)
 {
-    unsigned wanted = 0, running = 0;
+    unsigned wanted = 0, started = 0;
 
     for (unsigned i = 0; i < service_count; i++) {
         wanted += !services[i]->wanted.asked;
-        running += !services[i]->wanted.asked && services[i]->state == SERVICE_RUNNING;
+        started += !services[i]->wanted.asked && services[i]->process_id != 0;
     }
-    snprintf(answer->text, sizeof answer->text, "%u of %u services run", running, wanted);
+    snprintf(answer->text, sizeof answer->text, "%u of %u services were started", started, wanted);
     return STATUS_OK;
 }
 

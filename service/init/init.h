@@ -24,7 +24,6 @@ struct service {
     uint64_t process_id;
     bool stopped;         /* we have ended it, or `kill` has: no policy starts it again */
     bool again;           /* and it is to be started at once when it has gone */
-    bool gave_up;         /* started again too often */
     uint64_t retry_at_ns; /* waiting: until then */
     uint64_t backoff_ns;  /* the next one */
     uint64_t window_ns;   /* when the crashes that count began; 0: none does */

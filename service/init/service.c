@@ -162,7 +162,7 @@ enum status service_start(struct service *service, const char **why)
     struct process_info info;
     uint64_t written;
 
-    service->stopped = service->again = service->gave_up = false;
+    service->stopped = service->again = false;
     service->state = SERVICE_IDLE;
     service->process_id = 0;
     fill_arguments(service, arguments, &spawn.arguments_size);
@@ -222,9 +222,9 @@ static void decide(struct service *service, const char *how)
         service->backoff_ns = wanted->backoff_ns;
     }
     if (service->restarts == wanted->limit) {
-        service->gave_up = true;
-        printf("%s %s and is given up: it was started again %llu times in %llu s\n", wanted->name, how,
-               (unsigned long long)service->restarts, (unsigned long long)(wanted->within_ns / NANOSECONDS_PER_SECOND));
+        printf("%s %s and is given up: started again %llu of at most %llu times in %llu s\n", wanted->name, how,
+               (unsigned long long)service->restarts, (unsigned long long)wanted->limit,
+               (unsigned long long)(wanted->within_ns / NANOSECONDS_PER_SECOND));
         offers_end(service);
         return;
     }
