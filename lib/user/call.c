@@ -3,6 +3,8 @@
 
 #include <lib/string.h>
 
+#define PAUSE_NS (10 * NANOSECONDS_PER_MILLISECOND)
+
 static void close_handles(const handle *handles, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
@@ -50,11 +52,18 @@ enum status serve(struct server *server, struct message_buffer *buffer)
         enum status status = vmos_ipc_reply_receive(reply, answer, server->endpoint, server->notification, server->mask,
                                                     DEADLINE_NEVER, &message);
         if (status != STATUS_OK && reply != 0) {
-            vmos_handle_close(reply); /* the caller has gone, or the answer cannot be sent: he learns it by this */
+            /* Perhaps it is only receiving that is not possible. If not, the caller learns it by the end of the Reply.
+             */
+            vmos_ipc_reply_receive(reply, answer, 0, 0, 0, 0, &message);
+            vmos_handle_close(reply);
             reply = 0;
             continue;
         }
         reply = 0;
+        if (status == STATUS_LIMIT || status == STATUS_NO_MEMORY) {
+            sleep_until(now_ns() + PAUSE_NS); /* no room for what a message may bring: that can pass */
+            continue;
+        }
         if (status != STATUS_OK)
             return status;
         if (message & MESSAGE_NOTIFIED) {
