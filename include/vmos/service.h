@@ -28,7 +28,7 @@ handle start_handle(const char *name);
  */
 
 /* To the console that was given, 511 bytes at most; without one to nobody. */
-void printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same as a printer, for print(). */
 extern struct printer console_printer;
 

@@ -24,7 +24,7 @@ static void write_console(struct printer *printer, const char *text, size_t leng
 
 struct printer console_printer = {.write = write_console};
 
-void printf(const char *format, ...)
+int printf(const char *format, ...)
 {
     char text[512];
     va_list arguments;
@@ -34,4 +34,5 @@ void printf(const char *format, ...)
     va_end(arguments);
     if (length > 0)
         write_console(NULL, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
+    return length;
 }

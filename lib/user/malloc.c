@@ -117,12 +117,29 @@ void *calloc(size_t count, size_t size)
     return memory != NULL ? memset(memory, 0, all) : NULL;
 }
 
+/* The block begins further on; what is before it is a free block of its own. */
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    if (alignment <= ALIGNMENT)
+        return malloc(size);
+    if (size >= LARGE - alignment - 4 * HEADER || alignment >= LARGE / 2)
+        return NULL; /* a Memory of its own could not be given back from its middle */
+    struct block *block = malloc(size + alignment + 2 * HEADER);
+    if (block == NULL)
+        return NULL;
+    uintptr_t address = ((uintptr_t)block + 2 * HEADER + alignment - 1) & ~(uintptr_t)(alignment - 1);
+    struct block *before = block - 1, *aligned = (struct block *)address - 1;
+    aligned->size = before->size - (size_t)((char *)aligned - (char *)before);
+    before->size -= aligned->size;
+    free(block);
+    return aligned + 1;
+}
+
 void free(void *memory)
 {
-    struct block *block = (struct block *)memory - 1;
-
     if (memory == NULL)
         return;
+    struct block *block = (struct block *)memory - 1;
     if (block->size >= LARGE) {
         vmos_memory_unmap(0, (uintptr_t)block, block->size);
         return;

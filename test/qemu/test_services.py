@@ -104,6 +104,11 @@ def test_manifest(tmp_path, on, smp):
     for index, wait in ((1, 0.04), (3, 0.08), (5, 0.16)):
         assert about[index + 1][0] - about[index][0] > wait * 0.99
     assert re.search(r"^ready\r?$", text, re.M)
+
+    # An image is somewhere else each time.
+    places = re.findall(r"crash: crash\[\d+\], .* instruction (0x[0-9a-f]+)", text)
+    assert len(places) >= 3 and len(set(places)) == len(places)
+    assert re.search(r"crash:   at 0x[0-9a-f]+ main\+0x", text)
     assert re.search(r"init: \d+ of \d+ services were started", text)
 
 
