@@ -180,6 +180,7 @@ unsigned mmu_identifier_count(void)
         uint64_t before = csr_read(satp);
         csr_write(satp, before | ((UINT64_C(1) << SATP_ASID_BITS) - 1) << SATP_ASID_SHIFT);
         count = (unsigned)(csr_swap(satp, before) >> SATP_ASID_SHIFT & ((1u << SATP_ASID_BITS) - 1)) + 1;
+        mmu_flush_all(); /* what was remembered meanwhile, by an identifier that will be somebody's */
         cpu_interrupts_restore(saved);
     }
     return count;
