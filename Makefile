@@ -89,6 +89,7 @@ $B/commit: FORCE
 	@mkdir -p $(@D); echo '$(VERSION) $(COMMIT)' | cmp -s - $@ || echo '$(VERSION) $(COMMIT)' > $@
 
 include service/service.mk               # programs, and the initial ramdisk: $B/initrd.img
+include test/bench/bench.mk              # what vmos and Linux take for the same
 
 # In pages of its own: they are lent to init, and what lies beside them is not.
 $B/initrd.o: $B/initrd.img
@@ -133,6 +134,6 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n 's/^##//p' Makefile test/test.mk tools/image.mk
+	@sed -n 's/^##//p' Makefile test/test.mk test/bench/bench.mk tools/image.mk
 
 -include $(OBJECTS:.o=.d)
