@@ -33,9 +33,9 @@ struct cpu {
     struct user_context *context;                  /* user.h: what runs, or ran last, in user mode here */
     uintptr_t user_stack;                          /* ARCH/user.c: the kernel's stack pointer while user mode runs */
     void *scheduler;                               /* kernel/process/thread.h */
-    uintptr_t user_scratch; /* ARCH/user.S: a register's worth, while one is needed */
-    bool lending;           /* user mode may run, or this CPU is about to sleep: ipi_wake interrupts */
-    bool kernel_wanted;     /* an interrupt was the kernel's own thread's, which user mode makes room for */
+    uintptr_t user_scratch;                        /* ARCH/user.S: a register's worth, while one is needed */
+    bool lending;       /* user mode may run, or this CPU is about to sleep: ipi_wake interrupts */
+    bool kernel_wanted; /* an interrupt was the kernel's own thread's, which user mode makes room for */
     uint64_t idle_ns, idle_ticks, interrupts, ipis_taken;
     uint64_t asleep_since_ns; /* while `sleeping` */
     uint32_t places_held;     /* lock.h */

@@ -305,8 +305,10 @@ static void load(struct scheduler *scheduler, struct thread *from, struct thread
     if (from == NULL || to == NULL || from->process != to->process)
         space_activate(to != NULL ? &to->process->space : NULL);
     user_switch(from != NULL ? &from->context : NULL, to != NULL ? &to->context : NULL);
-    if (from != NULL && to != NULL && from->process != to->process)
+    if (to != NULL && to->process->id != scheduler->last_process) {
         user_forget_predictions();
+        scheduler->last_process = to->process->id;
+    }
 }
 
 void thread_hand_over(struct thread *to)

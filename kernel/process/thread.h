@@ -90,6 +90,7 @@ struct scheduler {
                              * own thread has the CPU, or it is idle */
     struct thread_queue queues[PRIORITIES];
     uint32_t ready;         /* bit n: queues[n] is not empty */
+    uint64_t last_process;  /* the id of the last that ran here: what the CPU has learned is its */
     uint64_t since_counter; /* when `current` was charged last */
     uint64_t slice_end_ns;
     struct timer timer;            /* a budget or slice ends, or a period begins */
