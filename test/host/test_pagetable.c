@@ -273,9 +273,9 @@ static void tables_are_released_in_steps(void **state)
 {
     const uintptr_t upper = 0xffff800000000000;
 
-    (void)state;
     for (unsigned most = 1; most < 40; most = most * 2 + 1) {
-        set_up(NULL);
+        tear_down(state);
+        set_up(state);
         released_count = 0;
         assert_int_equal(page_map(&table, upper, GIB, 2 * PAGE_SIZE, MMU_WRITE), STATUS_OK);
         unsigned stay = tables_used;
@@ -295,9 +295,7 @@ static void tables_are_released_in_steps(void **state)
         assert_true(page_lookup(&table, upper + PAGE_SIZE, NULL, NULL));
         assert_true(page_release_tables(&table, UINT64_C(1) << 47, most, release));
         assert_int_equal(released_count, all);
-        tear_down(NULL);
     }
-    set_up(NULL);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
