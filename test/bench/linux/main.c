@@ -80,12 +80,20 @@ static void end(long child)
     linux_call(LINUX_WAIT4, child, 0, 0, 0, 0, 0);
 }
 
+/* Linux is still busy with itself when init begins. The shortest of several was not interrupted. */
 static void spin(void)
 {
-    uint64_t from = bench_counter();
+    static const long long_enough[2] = {10, 0};
+    uint64_t least = UINT64_MAX;
 
-    bench_spin(1000000);
-    result("spin", bench_counter() - from, 2000000);
+    call(LINUX_NANOSLEEP, (long)long_enough, 0, 0);
+    for (unsigned i = 0; i < 20; i++) {
+        uint64_t from = bench_counter();
+        bench_spin(1000000);
+        uint64_t ticks = bench_counter() - from;
+        least = ticks < least ? ticks : least;
+    }
+    result("spin", least, 2000000);
 }
 
 static void null_call(void)

@@ -9,6 +9,7 @@ enum {
     LINUX_MMAP = 9,
     LINUX_MUNMAP = 11,
     LINUX_YIELD = 24,
+    LINUX_NANOSLEEP = 35,
     LINUX_GETPID = 39,
     LINUX_CLONE = 56,
     LINUX_EXECVE = 59,
