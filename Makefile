@@ -83,6 +83,7 @@ $B/%.S.o: %.S
 
 CFLAGS_lib/string.c := -fno-builtin -O2 -fno-unroll-loops
 CFLAGS_lib/chacha20.c := -O2 -fno-unroll-loops
+CFLAGS_kernel/trace.c := -O2
 CFLAGS_kernel/version.c = -DVMOS_VERSION='"$(VERSION)"' -DVMOS_COMMIT='"$(COMMIT)"'
 $B/kernel/version.c.o: $B/commit
 $B/commit: FORCE

@@ -15,9 +15,9 @@ enum trace_event { /* first, second */
                    TRACE_CALL,      /* thread id, system call number */
                    TRACE_RESULT,    /* thread id, status */
                    TRACE_SWITCH,    /* thread id that stops, that goes on; 0: the kernel's own */
-                   TRACE_HAND_OVER, /* the same, along a call or a reply */
+                   TRACE_HAND_OVER, /* the same, along a call or a reply; the first waits from then on */
                    TRACE_WAKE,      /* thread id, CPU */
-                   TRACE_BLOCK,     /* thread id, enum thread_wait */
+                   TRACE_BLOCK,     /* thread id, enum thread_wait; it leaves the CPU to whoever is next */
                    TRACE_THROTTLE,  /* thread id, nanoseconds to its next period */
                    TRACE_INTERRUPT, /* route, count */
                    TRACE_FAULT,     /* thread id, address */

@@ -340,6 +340,8 @@ static void put_back(struct scheduler *scheduler, struct thread *thread, uint64_
         thread_stopped(thread);
         return;
     }
+    if (thread->state == THREAD_BLOCKED)
+        trace(TRACE_BLOCK, thread->id, thread->wait);
     if (thread->state != THREAD_RUNNING)
         return;
     thread->state = THREAD_BLOCKED;

@@ -7,8 +7,6 @@
 #include "ipc.h"
 #include "thread.h"
 
-#include "../trace.h"
-
 #include <lib/malloc.h>
 #include <lib/string.h>
 
@@ -155,7 +153,6 @@ static void deadline_fired(struct timer *timer)
 
 void thread_block(struct thread *thread, enum thread_wait wait, uint64_t deadline_ns)
 {
-    trace(TRACE_BLOCK, thread->id, wait);
     thread->state = THREAD_BLOCKED;
     thread->wait = wait;
     thread->deadline_ns = deadline_ns;

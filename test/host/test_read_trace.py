@@ -10,7 +10,7 @@ trace of CPU 0: the last 9 of 900 events\r
   0 1.000001000 call      7 0\r
   0 1.000001500 result    7 0\r
   0 1.000002000 call      7 7\r
-  0 1.000002250 block     7 2\r
+  0 1.000002250 block     6 2\r
   0 1.000002500 hand-over 7 8\r
   0 1.000006500 hand-over 8 7\r
   0 1.000007000 call      7 99\r
@@ -36,7 +36,7 @@ def test_time_line():
     assert [float(line.split()[0]) for line in body] == sorted(float(line.split()[0]) for line in body)
     assert "CPU 1   interrupt  interrupt: route 5, 41 before" in body[6]
     assert body[2].endswith("thread 7: abi_version: ok after 0.500 us")
-    assert body[4].endswith("thread 7: waits: reply")
+    assert body[4].endswith("thread 6: waits: reply")
     assert "fault      thread 9: faults at 0xdead0000" in body[8]
     assert body[9].endswith("gives the CPU to thread 7, back from ipc_call: returned after 4.500 us")
     assert body[10].endswith("thread 7: call 99")
