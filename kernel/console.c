@@ -6,7 +6,9 @@
 #include "iotest.h"
 #include "kernel.h"
 #include "log.h"
+#include "pager.h"
 #include "partition.h"
+#include "process/commands.h"
 #include "random.h"
 #include "selftest.h"
 #include "trace.h"
@@ -22,7 +24,7 @@
 #include <platform/interrupt.h>
 #include <platform/serial.h>
 
-enum { CONTROL_L = 'L' & 0x1f }; /* draws the line again */
+enum { CONTROL_C = 'C' & 0x1f, CONTROL_L = 'L' & 0x1f /* draws the line again */ };
 
 struct command {
     const char *name, *arguments, *summary;
@@ -35,6 +37,7 @@ static const struct command *command_at(size_t index); /* NULL behind the last *
  * prompt has said so. */
 static uint8_t received[1024];
 static volatile uint32_t received_head, received_tail, received_lost;
+static bool listening; /* bytes come by interrupt; else they are polled for */
 
 static void byte_received(uint8_t byte)
 {
@@ -67,6 +70,43 @@ static bool input_waiting(void *context)
     if (redraw != NULL)
         *redraw |= log_disturbed();
     return received_head != received_tail || (redraw != NULL && *redraw);
+}
+
+/* Sleeps until something was typed, or `redraw` is not NULL and what stands on the line was disturbed. */
+static void wait_for_input(bool *redraw)
+{
+    log_at_prompt(redraw != NULL);
+    kernel_wait(input_waiting, redraw, listening ? DEADLINE_NEVER : clock_now() + 20 * NANOSECONDS_PER_MILLISECOND);
+    log_at_prompt(false);
+    serial_poll();
+}
+
+static uint8_t take_byte(void)
+{
+    uint8_t byte = received[received_tail % sizeof received];
+
+    received_tail = received_tail + 1;
+    return byte;
+}
+
+uint8_t console_key(void)
+{
+    bool redraw = false;
+
+    while (!input_waiting(NULL) && !redraw)
+        wait_for_input(&redraw);
+    return input_waiting(NULL) ? take_byte() : 0;
+}
+
+bool console_interrupted(void)
+{
+    serial_poll();
+    for (uint32_t at = received_tail; at != received_head; at++)
+        if (received[at % sizeof received] == CONTROL_C) {
+            received_tail = at + 1;
+            return true;
+        }
+    return false;
 }
 
 static void run_help(struct printer *out, const char *arguments)
@@ -266,7 +306,7 @@ static void run_line(const char *text)
         if (strlen(command->name) == length && memcmp(command->name, word, length) == 0) {
             if (command->arguments[0] == '\0' && *arguments != '\0')
                 print(&console_printer, "%s takes no arguments; \"%s\" is ignored\n", command->name, arguments);
-            command->run(&console_printer, arguments);
+            command->run(pager_begin(), arguments);
             return;
         }
     print(&console_printer, "\"%.*s\" is not a command; `help` lists them all\n", (int)length, word);
@@ -275,8 +315,8 @@ static void run_line(const char *text)
 _Noreturn void console_run(void)
 {
     static struct line_editor editor;
-    bool listening = serial_listen(byte_received);
 
+    listening = serial_listen(byte_received);
     if (!listening)
         log_info("console", "the serial port's interrupt cannot be routed; input is polled");
     line_init(&editor, "vmos> ", &console_printer);
@@ -284,17 +324,11 @@ _Noreturn void console_run(void)
     line_start(&editor);
     for (;;) {
         bool redraw = false;
-        log_at_prompt(true);
-        kernel_wait(input_waiting, &redraw,
-                    listening ? DEADLINE_NEVER : clock_now() + 20 * NANOSECONDS_PER_MILLISECOND);
-        log_at_prompt(false);
-        serial_poll();
+        wait_for_input(&redraw);
         if (redraw)
             line_byte(&editor, CONTROL_L);
         while (input_waiting(NULL)) {
-            uint8_t byte = received[received_tail % sizeof received];
-            received_tail = received_tail + 1;
-            enum line_event event = line_byte(&editor, byte);
+            enum line_event event = line_byte(&editor, take_byte());
             if (event == LINE_DONE)
                 run_line(editor.text);
             if (event != LINE_NONE)
@@ -319,6 +353,13 @@ static const struct command commands[] = {
     {"trace", "[EVENTS]", "what each CPU did last, for tools/read-trace", run_trace},
     {"selftest", "[NAME ...]", "run self-tests, all when none is named", run_selftest},
     {"iotest", "DISK [...]", "load a disk: read, write, mixed or all; depth= size=", iotest},
+    {"ps", "[NAME|ID]", "processes, or one in full with its threads", run_ps},
+    {"handles", "NAME|ID", "what a process holds, with which rights", run_handles},
+    {"kill", "NAME|ID", "end a process; init does not start it again", run_kill},
+    {"spawn", "NAME [ARGS]", "have init start bin/NAME", run_spawn},
+    {"restart", "NAME", "have init end it, if it runs, and start it anew", run_restart},
+    {"audit", "", "who gave, took and was refused what, lately", run_audit},
+    {"page", "[on|off|N]", "pause after every screen of output, or N lines", pager_command},
     {"reboot", "", "stop all devices and restart the machine", run_reboot},
     {"poweroff", "", "stop all devices and switch the machine off", run_poweroff},
     {"panic", "[KIND]", "crash on purpose, to see what a crash says", run_panic},

@@ -32,64 +32,56 @@ static struct party party(const struct process *process)
     return party;
 }
 
-static struct event *next(void)
-{
-    if (events == NULL)
-        events = calloc(AUDIT_EVENTS, sizeof *events);
-    return events != NULL ? &events[written++ % AUDIT_EVENTS] : NULL;
-}
-
-void audit(enum audit_event event, const struct process *who, const struct process *whom, enum object_type type,
-           uint32_t rights)
-{
-    struct event *at = next();
-
-    if (at != NULL)
-        *at = (struct event){.when_ns = clock_now(),
-                             .count = 1,
-                             .who = party(who),
-                             .whom = party(whom),
-                             .rights = rights,
-                             .kind = (uint8_t)event,
-                             .type = (uint8_t)type};
-}
-
 static uint64_t oldest(void)
 {
     return written > AUDIT_EVENTS ? written - AUDIT_EVENTS : 0;
 }
 
-/* How often this was refused lately; that event leaves the ring, and those behind it move up. */
-static uint64_t take_out(uint64_t id, enum status status)
+static bool same(const struct event *a, const struct event *b)
 {
-    uint64_t at = written, count = 0;
+    return a->kind == b->kind && a->who.id == b->who.id && a->whom.id == b->whom.id && a->type == b->type &&
+           a->rights == b->rights && a->status == b->status;
+}
 
-    while (at-- > oldest()) {
-        const struct event *event = &events[at % AUDIT_EVENTS];
-        if (event->kind == AUDIT_DENIED && event->status == status && event->who.id == id) {
-            count = event->count;
-            for (; at + 1 < written; at++)
-                events[at % AUDIT_EVENTS] = events[(at + 1) % AUDIT_EVENTS];
-            written--;
-            break;
-        }
-    }
+/* How often it has come lately; the event of before leaves the ring, and those behind it move up. */
+static uint64_t take_out(const struct event *wanted)
+{
+    uint64_t at = written, count;
+
+    do
+        if (at-- == oldest())
+            return 0;
+    while (!same(&events[at % AUDIT_EVENTS], wanted));
+    count = events[at % AUDIT_EVENTS].count;
+    for (; at + 1 < written; at++)
+        events[at % AUDIT_EVENTS] = events[(at + 1) % AUDIT_EVENTS];
+    written--;
     return count;
+}
+
+static void add(struct event event)
+{
+    if (events == NULL)
+        events = calloc(AUDIT_EVENTS, sizeof *events);
+    if (events == NULL)
+        return;
+    event.when_ns = clock_now();
+    event.count = 1 + take_out(&event);
+    events[written++ % AUDIT_EVENTS] = event;
+}
+
+void audit(enum audit_event event, const struct process *who, const struct process *whom, enum object_type type,
+           uint32_t rights)
+{
+    add((struct event){
+        .who = party(who), .whom = party(whom), .rights = rights, .kind = (uint8_t)event, .type = (uint8_t)type});
 }
 
 void audit_refusal(const struct process *who, enum status status)
 {
-    if (status != STATUS_BAD_HANDLE && status != STATUS_REVOKED && status != STATUS_WRONG_TYPE &&
-        status != STATUS_DENIED)
-        return;
-    uint64_t before = take_out(who->id, status);
-    struct event *at = next();
-    if (at != NULL)
-        *at = (struct event){.when_ns = clock_now(),
-                             .count = before + 1,
-                             .who = party(who),
-                             .kind = AUDIT_DENIED,
-                             .status = (uint8_t)status};
+    if (status == STATUS_BAD_HANDLE || status == STATUS_REVOKED || status == STATUS_WRONG_TYPE ||
+        status == STATUS_DENIED)
+        add((struct event){.who = party(who), .kind = AUDIT_DENIED, .status = (uint8_t)status});
 }
 
 static void print_party(const struct party *party, char text[PROCESS_TEXT_SIZE])
@@ -112,25 +104,33 @@ static void print_event(struct printer *printer, const struct event *event)
     print(printer, "[%5llu.%06llu] %s ", (unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000), who);
     switch ((enum audit_event)event->kind) {
     case AUDIT_CREATE:
-        print(printer, "created %s\n", whom);
+        print(printer, "created %s", whom);
         break;
     case AUDIT_GRANT:
-        print(printer, "gave %s: %s %s\n", whom, type, rights);
+        print(printer, "gave %s: %s %s", whom, type, rights);
         break;
     case AUDIT_TRANSFER:
-        print(printer, "sent %s: %s %s\n", whom, type, rights);
+        print(printer, "sent %s: %s %s", whom, type, rights);
         break;
     case AUDIT_REVOKE:
-        print(printer, "revoked: %s, all other handles of it\n", type);
+        print(printer, "revoked: %s, all other handles of it", type);
         break;
     case AUDIT_END:
-        print(printer, "ended %s\n", strcmp(who, whom) == 0 ? "itself" : whom);
+        print(printer, "ended %s", strcmp(who, whom) == 0 ? "itself" : whom);
+        break;
+    case AUDIT_CRASH:
+        print(printer, "crashed");
+        break;
+    case AUDIT_CONSOLE:
+        print(printer, "ended %s, as asked at the console", whom);
         break;
     case AUDIT_DENIED:
-        print(printer, "was refused: %s, %llu times\n", status_text((enum status)event->status),
-              (unsigned long long)event->count);
+        print(printer, "was refused: %s", status_text((enum status)event->status));
         break;
     }
+    if (event->count > 1)
+        print(printer, ", %llu times", (unsigned long long)event->count);
+    print(printer, "\n");
 }
 
 /* One event at a time: others go on while the serial port is written to. */

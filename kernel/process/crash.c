@@ -15,7 +15,7 @@
 #include <lib/string.h>
 #include <lib/text.h>
 
-enum { CALLERS_MOST = 16, NAMES_REMEMBERED = 8 };
+enum { CALLERS_MOST = 16, RECORDS_MOST = 10000, NAMES_REMEMBERED = 8 };
 
 /* What is to be told, gathered under the lock. */
 struct crash {
@@ -235,21 +235,40 @@ static bool unwind(uintptr_t *pointer, uintptr_t *address)
 static void tell_link(const struct crash *crash, uintptr_t pointer)
 {
     const struct user_context *context = &crash->thread->context;
-    uintptr_t link = user_link(context), address = 0, function = function_of(crash, link - 1);
+    uintptr_t link = user_link(context), address = 0;
 
+    /* Without such a register the call has left its return address on the stack, and nothing has run since. */
+    if (link == 0 && crash->fault->kind == USER_FAULT_EXECUTE &&
+        !user_copy_in(&link, user_stack_pointer(context), sizeof link))
+        link = 0;
+    uintptr_t function = function_of(crash, link - 1);
     if (function != 0 && function != function_of(crash, user_instruction(context)) &&
         !(unwind(&pointer, &address) && address == link))
         tell_place(crash, "by", link - 1);
 }
 
+/* Who calls himself is told once, with how often. */
 static void tell_backtrace(const struct crash *crash)
 {
-    uintptr_t pointer = user_frame_pointer(&crash->thread->context), address;
+    uintptr_t pointer = user_frame_pointer(&crash->thread->context), address = 0, last = 0;
+    unsigned told = 0, again = 0;
 
     tell_place(crash, "at", user_instruction(&crash->thread->context));
     tell_link(crash, pointer);
-    for (unsigned depth = 0; depth < CALLERS_MOST && unwind(&pointer, &address); depth++)
+    for (unsigned depth = 0; depth < RECORDS_MOST && told < CALLERS_MOST && unwind(&pointer, &address); depth++) {
+        if (address == last) {
+            again++;
+            continue;
+        }
+        if (again != 0)
+            log_error("crash", "     (%u times more)", again);
+        again = 0;
+        last = address;
+        told++;
         tell_place(crash, "by", address - 1); /* inside the call, not behind it */
+    }
+    if (again != 0)
+        log_error("crash", "     (%u times more)", again);
 }
 
 static void tell_possessions(const struct crash *crash)
@@ -279,7 +298,7 @@ void crash_report(struct thread *thread, const struct user_fault *fault)
 
     if (telling != TELL_NOTHING)
         untold = 0;
-    audit(AUDIT_END, NULL, thread->process, OBJECT_PROCESS, 0);
+    audit(AUDIT_CRASH, thread->process, NULL, OBJECT_PROCESS, 0);
     gather(&crash);
     lock_release(&objects_lock, saved);
     if (silent != 0)

@@ -1,9 +1,10 @@
 /*
  * handle.c: tables of handles. Contract in object.h; what may be done with a handle is decided by rules.c.
  */
+#include "audit.h"
 #include "ipc.h"
 
-#include "../trace.h"
+#include <kernel/trace.h>
 
 #include <lib/malloc.h>
 #include <lib/string.h>
@@ -274,6 +275,8 @@ enum status handle_move(struct process *from, handle number, struct process *to,
         return status;
     }
     trace(TRACE_GRANT, to->id, *there);
+    audit(keep ? AUDIT_GRANT : AUDIT_TRANSFER, from, to, (enum object_type)object->type,
+          slot_at(&to->handles, *there)->rights);
     if (keep)
         return STATUS_OK;
     struct handle_slot *old = slot_at(&from->handles, number); /* the table may be another, when `from` is `to` */

@@ -11,9 +11,10 @@
  * other has just stopped. Handles leave one table when they enter the other: what cannot be delivered stays with the
  * sender.
  */
+#include "audit.h"
 #include "ipc.h"
 
-#include "../trace.h"
+#include <kernel/trace.h>
 
 #include <lib/malloc.h>
 #include <lib/string.h>
@@ -142,6 +143,8 @@ static enum status deliver(struct thread *caller, struct thread *server, bool *r
 
 static void finish_now(struct thread *thread, enum status status, uint64_t value)
 {
+    if (status != STATUS_OK)
+        audit_refusal(thread->process, status);
     user_set_result(&thread->context, status, value);
 }
 

@@ -1,4 +1,5 @@
 /* notification.c: a word of bits that anybody with the right sets, and whoever waits takes. */
+#include "audit.h"
 #include "ipc.h"
 
 #include <lib/malloc.h>
@@ -65,6 +66,7 @@ void notification_wait(struct thread *thread, handle number, uint64_t mask, uint
     else if (status == STATUS_OK && deadline_passed(deadline_ns))
         status = STATUS_TIMED_OUT;
     if (status != STATUS_OK || taken != 0) {
+        audit_refusal(thread->process, status);
         user_set_result(&thread->context, status, taken);
         return;
     }

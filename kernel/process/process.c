@@ -4,10 +4,11 @@
  * A process is its parent's to pay for: the struct, and its limits as a whole. Its address space and its table of
  * handles come out of its own limits, like everything it makes.
  */
+#include "console_write.h"
 #include "ipc.h"
 
-#include "../random.h"
-#include "../trace.h"
+#include <kernel/random.h>
+#include <kernel/trace.h>
 
 #include <lib/log.h>
 #include <lib/malloc.h>
@@ -309,6 +310,7 @@ static void finish(struct process *process)
 {
     struct process *parent = process->parent;
 
+    console_write_end(process);
     handle_table_destroy(process);
     process->state = PROCESS_ENDED;
     for (unsigned i = 0; i < BUDGET_COUNT; i++)

@@ -12,7 +12,7 @@
 #include "ipc.h"
 #include "thread.h"
 
-#include "../trace.h"
+#include <kernel/trace.h>
 
 #include <lib/malloc.h>
 #include <platform/ipi.h>

@@ -78,16 +78,13 @@ static enum status read_program(struct program *program)
 
 /* ---- Its memory -------------------------------------------------------------------------------------------------- */
 
-static void fill(const struct memory *memory, const void *from, bool code)
+static void fill(const struct memory *memory, const void *from)
 {
     const char *at = from;
 
     for (uint32_t i = 0; i < memory->pages.runs; i++) {
         const struct page_run *run = &memory->pages.run[i];
-        void *to = physical_to_virtual(run->physical);
-        memcpy(to, at, (size_t)run->size);
-        if (code)
-            mmu_code_written(to, (size_t)run->size);
+        memcpy(physical_to_virtual(run->physical), at, (size_t)run->size);
         at += run->size;
     }
 }
@@ -102,7 +99,7 @@ static enum status give_memory(struct process *process, uint64_t size, const voi
     if (status != STATUS_OK)
         return status;
     if (from != NULL)
-        fill(memory, from, (access & RIGHT_EXECUTE) != 0);
+        fill(memory, from);
     status = memory_map(process, memory, RIGHT_ALL, *address, 0, size, access, address);
     object_release(&memory->object);
     return status;
@@ -367,7 +364,7 @@ bool init_look(void)
 
     if (process == NULL || __atomic_load_n(&process->state, __ATOMIC_ACQUIRE) != PROCESS_ENDED)
         return false;
-    log_error("init", "init %s, and everything that it had started has ended with it (code %llu)",
+    log_error("init", "init has ended (%s, code %llu), and with it everything that it had started",
               process_end_name(process->end), (unsigned long long)process->end_code);
     uintptr_t saved = lock_take(&objects_lock);
     init = NULL;

@@ -318,18 +318,10 @@ static enum status call_process_create(struct call *call)
 static enum status call_process_give(struct call *call)
 {
     struct process *process = NULL;
-    struct object *object = NULL;
-    uint32_t rights = rights_argument(call, 2);
     enum status status = use_process(call, 0, &process);
 
     if (status == STATUS_OK)
-        status = handle_use(call->process, argument(call, 1), OBJECT_NONE, 0, &object, NULL);
-    if (status == STATUS_OK)
-        status = handle_move(call->process, argument(call, 1), process, rights, true, &call->value);
-    if (status == STATUS_OK) {
-        audit(AUDIT_GRANT, call->process, process, object->type, rights);
-        trace(TRACE_GRANT, process->id, call->value);
-    }
+        status = handle_move(call->process, argument(call, 1), process, rights_argument(call, 2), true, &call->value);
     return status;
 }
 

@@ -5,7 +5,7 @@
 #include "syscall.h"
 #include "thread.h"
 
-#include "../trace.h"
+#include <kernel/trace.h>
 
 struct user_context *user_called(struct user_context *context)
 {

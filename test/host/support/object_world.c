@@ -11,6 +11,8 @@
 
 #include "object_world.h"
 
+#include <kernel/process/audit.h>
+#include <kernel/process/console_write.h>
 #include <kernel/random.h>
 #include <kernel/trace.h>
 #include <memory/memory.h>
@@ -197,6 +199,27 @@ uint64_t world_root(unsigned cpu)
 
 /* ---- The rest of the kernel ----------------------------------------------------------------------------------------
  */
+
+WEAK void console_write_end(struct process *process)
+{
+    (void)process;
+}
+
+WEAK void audit(enum audit_event event, const struct process *who, const struct process *whom, enum object_type type,
+                uint32_t rights)
+{
+    (void)event;
+    (void)who;
+    (void)whom;
+    (void)type;
+    (void)rights;
+}
+
+WEAK void audit_refusal(const struct process *who, enum status status)
+{
+    (void)who;
+    (void)status;
+}
 
 WEAK void trace(enum trace_event event, uint64_t a, uint64_t b)
 {
