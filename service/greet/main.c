@@ -8,7 +8,7 @@ int main(int argc, char **argv)
         char answer[65] = "";
         uint32_t label = 0;
         enum status status = call(first_buffer, start_handle("hello"), &label, argv[i], strnlen(argv[i], 24), answer,
-                                  sizeof answer - 1, now_ns() + NANOSECONDS_PER_SECOND);
+                                  sizeof answer - 1, now_ns() + 10 * NANOSECONDS_PER_SECOND);
         if (status != STATUS_OK) {
             printf("hello does not answer: %s\n", status_text(status));
             return 1;
