@@ -65,6 +65,7 @@ static enum status control_restart(const struct control_request *request, struct
     if (service->state != SERVICE_RUNNING)
         return start(service, answer);
     answer->process_id = service->process_id;
+    text_copy(answer->text, "it is ended, and then started anew", sizeof answer->text);
     service_stop(service, true);
     return STATUS_OK;
 }
