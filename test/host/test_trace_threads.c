@@ -15,7 +15,7 @@
 
 #include "kernel/trace.c"
 
-enum { CPUS = 3, EVENTS = 60000 };
+enum { CPUS = 3, EVENTS = 1500000 };
 
 static struct cpu cpu_data[CPUS];
 static __thread struct cpu *runs = &cpu_data[0];
@@ -43,8 +43,12 @@ void *pages_allocate(unsigned order)
     return no_memory ? NULL : aligned_alloc(PAGE_SIZE, PAGE_SIZE << order);
 }
 
+static jmp_buf *stops_here; /* the next record stays half written */
+
 uint64_t counter_read(void)
 {
+    if (stops_here != NULL)
+        longjmp(*stops_here, 1);
     if (interrupt_in != 0 && --interrupt_in == 0)
         trace(TRACE_INTERRUPT, 77, 0);
     return __atomic_add_fetch(&ticks, 1, __ATOMIC_RELAXED);
@@ -80,7 +84,7 @@ static void stop(void)
 
 static unsigned printed[CPUS], lines;
 static uint64_t last[CPUS];
-static bool in_order, whole;
+static bool in_order, whole, written_over;
 static char text[CPUS * (RECORDS + 1) * 64];
 
 static void take_line(struct printer *printer, const char *line, size_t length)
@@ -90,6 +94,14 @@ static void take_line(struct printer *printer, const char *line, size_t length)
     char event[16];
 
     (void)printer;
+    if (written_over) { /* the reader has seen how many there are, and none of them */
+        jmp_buf stop;
+        written_over = false;
+        stops_here = &stop;
+        if (setjmp(stop) == 0)
+            trace(TRACE_WAKE, 1000, 1000);
+        stops_here = NULL;
+    }
     strncat(text, line, length);
     lines++;
     if (sscanf(line, " %u %llu.%llu %15s %llu %lli", &cpu, &seconds, &fraction, event, &first, (long long *)&second) !=
@@ -130,7 +142,7 @@ static void what_is_read_is_whole_and_in_order(void **state)
     start();
     for (unsigned i = 0; i < CPUS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, write_events, &cpu_data[i]), 0);
-    for (unsigned round = 0; round < 300; round++) {
+    for (unsigned round = 0; round < 5000; round++) {
         report(RECORDS);
         assert_true(whole && in_order);
         for (unsigned i = 0; i < CPUS; i++)
@@ -195,6 +207,20 @@ static void half_a_record_is_not_shown(void **state)
     stop();
 }
 
+static void a_record_that_is_being_written_over_is_not_shown(void **state)
+{
+    (void)state;
+    start();
+    for (uint64_t i = 1; i <= RECORDS; i++)
+        trace(TRACE_WAKE, i, i);
+    written_over = true;
+    report(RECORDS);
+    assert_int_equal(printed[0], RECORDS - 1);
+    assert_null(strstr(text, "wake      1 1\n"));
+    assert_non_null(strstr(text, "wake      2 2\n"));
+    stop();
+}
+
 static void without_memory_nothing_is_recorded(void **state)
 {
     (void)state;
@@ -208,8 +234,11 @@ static void without_memory_nothing_is_recorded(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(what_is_read_is_whole_and_in_order), cmocka_unit_test(only_the_newest_are_asked_for),
-    cmocka_unit_test(an_interrupt_takes_the_next_place),  cmocka_unit_test(half_a_record_is_not_shown),
+    cmocka_unit_test(what_is_read_is_whole_and_in_order),
+    cmocka_unit_test(only_the_newest_are_asked_for),
+    cmocka_unit_test(an_interrupt_takes_the_next_place),
+    cmocka_unit_test(half_a_record_is_not_shown),
+    cmocka_unit_test(a_record_that_is_being_written_over_is_not_shown),
     cmocka_unit_test(without_memory_nothing_is_recorded),
 };
 
