@@ -83,7 +83,9 @@ $B/%.S.o: %.S
 
 CFLAGS_lib/string.c := -fno-builtin -O2 -fno-unroll-loops
 CFLAGS_lib/chacha20.c := -O2 -fno-unroll-loops
-CFLAGS_kernel/trace.c := -O2
+# On the way of every call between processes: fast rather than small.
+FAST_CODE := $(addprefix kernel/process/,ipc.c scheduler.c trap.c) kernel/trace.c platform/lock.c platform/$(ARCH)/user.c
+$(foreach f,$(FAST_CODE),$(eval CFLAGS_$f := -O2))
 CFLAGS_kernel/version.c = -DVMOS_VERSION='"$(VERSION)"' -DVMOS_COMMIT='"$(COMMIT)"'
 $B/kernel/version.c.o: $B/commit
 $B/commit: FORCE

@@ -2,6 +2,7 @@
  * handle.c: tables of handles. Contract in object.h; what may be done with a handle is decided by rules.c.
  */
 #include "audit.h"
+#include "handle_slot.h"
 #include "ipc.h"
 
 #include <kernel/trace.h>
@@ -19,40 +20,11 @@ static const struct handle_slot no_slot;
 /* ---- Slots --------------------------------------------------------------------------------------------------------
  */
 
-/* A CPU that guesses that an index is good must not read what lies behind the table: what is out of bounds is made 0
- * by arithmetic, and slot 0 is never anybody's. The empty statement keeps the compiler from making a branch of it. */
-static struct handle_slot *slot_at(const struct handle_table *table, handle number)
-{
-    uint64_t index = handle_index(number);
-    uint64_t inside = (index - table->capacity) >> 32; /* all ones in the low half, or 0 */
-
-    __asm__("" : "+r"(inside));
-    return &table->slots[index & inside];
-}
-
-/* Whether the slot's handle still stands for its object, and not for what it was before it was revoked. */
-static bool is_current(const struct handle_slot *slot)
-{
-    return slot->epoch == slot->object->epoch;
-}
-
-static enum status check(const struct handle_slot *slot, handle number, enum object_type type, uint32_t rights)
-{
-    struct rule_slot view = {.generation = slot->generation, .epoch = slot->epoch, .rights = slot->rights};
-    uint64_t epoch = 0;
-
-    if (slot->object != NULL) {
-        view.type = slot->object->type;
-        epoch = slot->object->epoch;
-    }
-    return rule_use(&view, epoch, number, type, rights);
-}
-
 enum status handle_use(struct process *process, handle number, enum object_type type, uint32_t rights,
                        struct object **object, struct handle_slot **slot)
 {
-    struct handle_slot *found = slot_at(&process->handles, number);
-    enum status status = check(found, number, type, rights);
+    struct handle_slot *found = handle_slot_at(&process->handles, number);
+    enum status status = handle_check(found, number, type, rights);
 
     *object = status == STATUS_OK ? found->object : NULL;
     if (slot != NULL)
@@ -67,7 +39,7 @@ static struct endpoint *endpoint_of(struct object *object)
 
 static bool receives(const struct handle_slot *slot)
 {
-    return slot->object->type == OBJECT_ENDPOINT && (slot->rights & RIGHT_RECEIVE) != 0 && is_current(slot);
+    return slot->object->type == OBJECT_ENDPOINT && (slot->rights & RIGHT_RECEIVE) != 0 && handle_is_current(slot);
 }
 
 /* Out of the table; the reference that it held is the caller's. */
@@ -92,7 +64,7 @@ static struct object *take_out(struct process *process, struct handle_slot *slot
 /* The end of a handle, wherever it comes from. The object may be gone afterwards. */
 static void close_slot(struct process *process, struct handle_slot *slot)
 {
-    bool received = receives(slot), answers = slot->object->type == OBJECT_REPLY && is_current(slot);
+    bool received = receives(slot), answers = slot->object->type == OBJECT_REPLY && handle_is_current(slot);
     struct object *object = take_out(process, slot);
 
     if (received)
@@ -198,8 +170,8 @@ enum status handle_install(struct process *process, struct object *object, uint3
 
 enum status handle_close(struct process *process, handle number)
 {
-    struct handle_slot *slot = slot_at(&process->handles, number);
-    enum status status = check(slot, number, OBJECT_NONE, 0);
+    struct handle_slot *slot = handle_slot_at(&process->handles, number);
+    enum status status = handle_check(slot, number, OBJECT_NONE, 0);
 
     if (status == STATUS_BAD_HANDLE)
         return status;
@@ -265,7 +237,7 @@ enum status handle_move(struct process *from, handle number, struct process *to,
 
     if (status != STATUS_OK)
         return status;
-    const struct handle_slot *slot = slot_at(&from->handles, number);
+    const struct handle_slot *slot = handle_slot_at(&from->handles, number);
     struct object *object = slot->object;
     /* First there, then gone here: an endpoint must not be without receivers in between. */
     object_hold(object);
@@ -276,10 +248,11 @@ enum status handle_move(struct process *from, handle number, struct process *to,
     }
     trace(TRACE_GRANT, to->id, *there);
     audit(keep ? AUDIT_GRANT : AUDIT_TRANSFER, from, to, (enum object_type)object->type,
-          slot_at(&to->handles, *there)->rights);
+          handle_slot_at(&to->handles, *there)->rights);
     if (keep)
         return STATUS_OK;
-    struct handle_slot *old = slot_at(&from->handles, number); /* the table may be another, when `from` is `to` */
+    struct handle_slot *old =
+        handle_slot_at(&from->handles, number); /* the table may be another, when `from` is `to` */
     bool received = receives(old);
     take_out(from, old);
     if (received)

@@ -12,6 +12,7 @@
  * sender.
  */
 #include "audit.h"
+#include "handle_slot.h"
 #include "ipc.h"
 
 #include <kernel/trace.h>
@@ -173,12 +174,36 @@ static bool call_receiver(struct thread *caller, struct endpoint *endpoint, uint
     return false;
 }
 
+/* What nearly every call is, in one piece: a server waits at the endpoint, for this only; nothing but words goes over;
+ * neither has a deadline. Does what call_receiver does. False: it is not that, and nothing has been done. */
+static bool call_at_once(struct thread *caller, struct endpoint *endpoint, uint64_t message, uint64_t deadline_ns)
+{
+    struct queue_link *link = endpoint->receivers.first;
+
+    if (link == NULL || deadline_ns != DEADLINE_NEVER || MESSAGE_HANDLE_COUNT(message) != 0)
+        return false;
+    struct thread *server = link->thread;
+    if (server->deadline_ns != DEADLINE_NEVER || queue_contains(&server->notification_link) ||
+        !handle_put_reply(server->process, &caller->reply.object, &server->buffer->reply))
+        return false;
+    caller->object.references++; /* the Reply's */
+    copy_words(server->buffer, caller->buffer, message);
+    server->buffer->badge = caller->badge;
+    queue_remove(&endpoint->receivers, link);
+    server->wait = WAIT_NOTHING;
+    user_set_result(&server->context, STATUS_OK, message);
+    caller->state = THREAD_BLOCKED;
+    caller->wait = WAIT_REPLY;
+    context_lend(caller, server);
+    thread_hand_over(server);
+    return true;
+}
+
 void ipc_call(struct thread *caller, handle number, uint64_t message, uint64_t deadline_ns)
 {
-    struct object *object;
-    struct handle_slot *slot;
-    enum status status = handle_use(caller->process, number, OBJECT_ENDPOINT, RIGHT_CALL, &object, &slot);
-    struct endpoint *endpoint = (struct endpoint *)object;
+    struct handle_slot *slot = handle_slot_at(&caller->process->handles, number);
+    enum status status = handle_check(slot, number, OBJECT_ENDPOINT, RIGHT_CALL);
+    struct endpoint *endpoint = (struct endpoint *)slot->object; /* if it is one */
 
     if (status == STATUS_OK && !message_valid(message))
         status = STATUS_INVALID;
@@ -190,7 +215,7 @@ void ipc_call(struct thread *caller, handle number, uint64_t message, uint64_t d
     }
     caller->message = message;
     caller->badge = slot->badge;
-    if (call_receiver(caller, endpoint, deadline_ns))
+    if (call_at_once(caller, endpoint, message, deadline_ns) || call_receiver(caller, endpoint, deadline_ns))
         return;
     if (deadline_passed(deadline_ns)) {
         finish_now(caller, STATUS_TIMED_OUT, 0);
@@ -320,11 +345,47 @@ static enum status receive_arguments(struct thread *server, handle endpoint_numb
     return status;
 }
 
+/* What nearly every answer is: nothing but words, to a caller without a deadline, and no other caller is waiting. Does
+ * what ipc_reply_receive does. False: it is not that, and nothing has been done. */
+static bool answer_at_once(struct thread *server, handle reply, uint64_t message, handle endpoint_number)
+{
+    struct handle_slot *from = handle_slot_at(&server->process->handles, endpoint_number),
+                       *slot = handle_slot_at(&server->process->handles, reply);
+
+    if (handle_check(from, endpoint_number, OBJECT_ENDPOINT, RIGHT_RECEIVE) != STATUS_OK ||
+        handle_check(slot, reply, OBJECT_REPLY, 0) != STATUS_OK || !message_valid(message) ||
+        MESSAGE_HANDLE_COUNT(message) != 0)
+        return false;
+    struct endpoint *endpoint = (struct endpoint *)from->object;
+    struct thread *caller = ((struct reply *)slot->object)->caller;
+    if (endpoint->callers.first != NULL || caller->deadline_ns != DEADLINE_NEVER || caller->kernel_call != NULL ||
+        handle_make_room(server->process, MESSAGE_HANDLES) != STATUS_OK ||
+        !handle_take_reply(server->process, handle_slot_at(&server->process->handles, reply)))
+        return false;
+    copy_words(caller->buffer, server->buffer, message);
+    caller->object.references--; /* the Reply's; it has its own, since it lives */
+    caller->reply.object.epoch++;
+    caller->wait = WAIT_NOTHING;
+    context_take_back(caller);
+    user_set_result(&caller->context, STATUS_OK, message);
+    server->wants_message = true;
+    server->endpoint = endpoint;
+    queue_insert(&endpoint->receivers, &server->endpoint_link);
+    server->state = THREAD_BLOCKED;
+    server->wait = WAIT_EVENT;
+    thread_hand_over(caller);
+    return true;
+}
+
 void ipc_reply_receive(struct thread *server, handle reply, uint64_t message, handle endpoint_number,
                        handle notification_number, uint64_t mask, uint64_t deadline_ns)
 {
     struct object *endpoint, *notification;
     struct thread *answered = NULL;
+
+    if (notification_number == 0 && deadline_ns == DEADLINE_NEVER &&
+        answer_at_once(server, reply, message, endpoint_number))
+        return;
     enum status status =
         receive_arguments(server, endpoint_number, notification_number, mask, &endpoint, &notification);
 

@@ -1,23 +1,6 @@
 /* rules.c: the verdicts of rules.h. */
 #include "rules.h"
 
-enum status rule_use(const struct rule_slot *slot, uint64_t epoch, handle number, enum object_type type,
-                     uint32_t rights)
-{
-    if (slot->type == OBJECT_NONE || slot->generation != handle_generation(number))
-        return STATUS_BAD_HANDLE;
-    if (slot->epoch != epoch)
-        return slot->type == OBJECT_REPLY ? STATUS_PEER_GONE : STATUS_REVOKED;
-    if (type != OBJECT_NONE && slot->type != type)
-        return STATUS_WRONG_TYPE;
-    return (rights & ~slot->rights) == 0 ? STATUS_OK : STATUS_DENIED;
-}
-
-uint64_t rule_next_generation(uint64_t generation, uint64_t generations)
-{
-    return generation != 0 && generation < generations - 1 ? generation + 1 : 0;
-}
-
 enum status rule_duplicate(uint32_t rights, uint64_t badge, uint32_t wanted, uint64_t wanted_badge)
 {
     if (wanted == 0 || (wanted & ~(uint32_t)RIGHT_ALL) != 0)

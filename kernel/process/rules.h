@@ -36,12 +36,24 @@ static inline handle handle_number(uint32_t index, uint64_t generation)
 /* May the handle be used as one of `type` (OBJECT_NONE: any) with all of `rights`? In this order: STATUS_BAD_HANDLE,
  * STATUS_REVOKED (or, for a Reply, STATUS_PEER_GONE: the call that it answers is over), STATUS_WRONG_TYPE,
  * STATUS_DENIED. `epoch` is the object's. */
-enum status rule_use(const struct rule_slot *slot, uint64_t epoch, handle number, enum object_type type,
-                     uint32_t rights);
+static inline enum status rule_use(const struct rule_slot *slot, uint64_t epoch, handle number, enum object_type type,
+                                   uint32_t rights)
+{
+    if (slot->type == OBJECT_NONE || slot->generation != handle_generation(number))
+        return STATUS_BAD_HANDLE;
+    if (slot->epoch != epoch)
+        return slot->type == OBJECT_REPLY ? STATUS_PEER_GONE : STATUS_REVOKED;
+    if (type != OBJECT_NONE && slot->type != type)
+        return STATUS_WRONG_TYPE;
+    return (rights & ~slot->rights) == 0 ? STATUS_OK : STATUS_DENIED;
+}
 
 /* The generation that the slot gets when its handle is closed; 0: none is left, the slot retires. `generations`: how
  * many there are, HANDLE_GENERATIONS. */
-uint64_t rule_next_generation(uint64_t generation, uint64_t generations);
+static inline uint64_t rule_next_generation(uint64_t generation, uint64_t generations)
+{
+    return generation != 0 && generation < generations - 1 ? generation + 1 : 0;
+}
 
 /* Rights of a duplicate: STATUS_INVALID: no rights at all, or bits that are none; STATUS_DENIED: more than the handle
  * has. A badge can be given once: STATUS_DENIED when the handle has one already. */

@@ -467,10 +467,29 @@ __attribute__((noinline)) static bool call_locked(struct thread *thread, uint64_
     return true;
 }
 
+/* The two calls that processes talk by, without the table. */
+static bool call_of_two(struct thread *thread, uint64_t number)
+{
+    const struct user_context *context = &thread->context;
+
+    lock_take(&objects_lock);
+    if (thread->ending)
+        return false;
+    trace(TRACE_CALL, thread->id, number);
+    if (number == SYSTEM_ipc_call)
+        ipc_call(thread, user_argument(context, 0), user_argument(context, 1), user_argument(context, 2));
+    else
+        ipc_reply_receive(thread, user_argument(context, 0), user_argument(context, 1), user_argument(context, 2),
+                          user_argument(context, 3), user_argument(context, 4), user_argument(context, 5));
+    return false;
+}
+
 bool system_call(struct thread *thread)
 {
     uint64_t number = user_call_number(&thread->context);
 
+    if (number == SYSTEM_ipc_call || number == SYSTEM_ipc_reply_receive)
+        return call_of_two(thread, number);
     if (number != SYSTEM_abi_version)
         return call_locked(thread, number);
     user_set_result(&thread->context, STATUS_OK, ABI_VERSION);

@@ -100,15 +100,6 @@ uint32_t cpu_apic_id(void)
 
 /* ---- This CPU ------------------------------------------------------------------------------------------- */
 
-struct cpu *cpu_local(void)
-{
-    struct cpu *cpu;
-
-    __asm__ volatile("mov %%gs:0, %0" : "=r"(cpu));
-    return cpu;
-}
-_Static_assert(offsetof(struct cpu, self) == 0, "cpu_local");
-
 void cpu_init(struct cpu *cpu)
 {
     uint64_t cr0, cr4;

@@ -62,6 +62,15 @@ static uintptr_t stub_of(unsigned vector)
     return (uintptr_t)trap_stubs + (uintptr_t)vector / 32 * TRAP_STUBS_BLOCK + (uintptr_t)vector % 32 * TRAP_STUB_SIZE;
 }
 
+struct cpu *cpu_local(void)
+{
+    struct cpu *cpu;
+
+    __asm__ volatile("mov %%gs:0, %0" : "=r"(cpu));
+    return cpu;
+}
+_Static_assert(offsetof(struct cpu, self) == 0, "cpu_local");
+
 static void set_gate(unsigned vector, uintptr_t entry, unsigned stack)
 {
     gates[vector] = (struct gate){
