@@ -9,6 +9,7 @@
 #include <kernel/kernel.h>
 #include <kernel/log.h>
 #include <kernel/partition.h>
+#include <kernel/process/start.h>
 #include <kernel/selftest.h>
 #include <platform/cpu.h>
 #include <stdio.h>
@@ -184,7 +185,28 @@ void timer_cancel(struct timer *timer)
     armed = NULL;
 }
 
-void clock_sleep(void)
+static unsigned reap_rounds;
+
+bool processes_reap(void)
+{
+    assert_int_equal(disabled, 0);
+    if (reap_rounds == 0)
+        return false;
+    reap_rounds--;
+    return true;
+}
+
+bool processes_ending(void)
+{
+    return reap_rounds != 0;
+}
+
+bool init_look(void)
+{
+    return false;
+}
+
+void scheduler_lend(void)
 {
     assert_int_equal(disabled, 1);
     sleeps++;
@@ -238,6 +260,9 @@ static void waits(void **state)
     assert_int_equal(sleeps, 1);
     partition_rounds = 5;
     assert_true(wait_for(7, DEADLINE_NEVER)); /* the same for partitions */
+    assert_int_equal(sleeps, 1);
+    reap_rounds = 5;
+    assert_true(wait_for(7, DEADLINE_NEVER)); /* the same for processes that have ended */
     assert_int_equal(sleeps, 1);
     pending_once = true;
     assert_true(wait_for(3, DEADLINE_NEVER)); /* raised since the dispatch: no sleep over it */
