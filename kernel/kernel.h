@@ -18,6 +18,8 @@ void discover_machine(const struct boot_info *boot);
 void discover_print(void);
 /* What can only be learned once there is memory to put it in. */
 void discover_more(const struct boot_info *boot);
+/* Last: what was found moves to memory that it fits into, from room that can be given away. */
+void discover_done(void);
 
 /* late_console.c: takes a serial port that is a PCI function, where it is the console or there is no other. */
 void late_console(void);

@@ -22,6 +22,8 @@
 #include <platform/interrupt.h>
 #include <platform/serial.h>
 
+struct machine machine;
+struct firmware_cost firmware_cost;
 static struct cpu boot_cpu;
 
 static void greet(const struct boot_info *boot)
@@ -99,6 +101,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     vm_take_memory(&machine);
     trace_init_cpu(&boot_cpu);
     discover_more(boot);
+    discover_done();
     uint64_t released = vm_release_boot_code();
     interrupt_init(&machine);
     start_clock(boot);

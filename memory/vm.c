@@ -52,7 +52,7 @@ static bool top_copied; /* the top table is as it will be */
 static uint64_t image_physical, table_pages, frame_map_size;
 static struct span { /* of physical memory, in whole pages */
     uint64_t base, end;
-} released[4]; /* of the image: RAM like all other */
+} released[5]; /* of the image: RAM like all other */
 static unsigned released_count;
 
 /* Registers that are mapped, newest first; the first few records need no heap. */
@@ -429,7 +429,7 @@ static uint64_t release(const char *start, const char *end)
 
 uint64_t vm_release_boot_code(void)
 {
-    uint64_t size = release(boot_code_start, boot_code_end);
+    uint64_t size = release(boot_code_start, boot_code_end) + release(boot_bss_start, boot_bss_end);
     unsigned first = 0;
 
     /* Nothing is ever mapped where guard pages are. */

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CALLED_BEFORE = {"discover_machine", "discover_print", "discover_more"}
+CALLED_BEFORE = {"discover_machine", "discover_print", "discover_more", "discover_done"}
 
 
 def names(arguments, pattern):
@@ -25,7 +25,7 @@ def test_only_boot_calls_boot_code(arch):
     boot = [o for o in objects if ".boot.text" in subprocess.run(
         ["llvm-readelf-19", "-SW", o], check=True, capture_output=True, text=True).stdout]
     assert len(boot) > 15 and build / "machine/acpi.c.o" in boot
-    released = names(["--defined-only", "-g", *boot], r" T (\w+)$")
+    released = names(["--defined-only", "-g", *boot], r" [TBDR] (\w+)$")
     callers = {}
     for o in set(objects) - set(boot):
         if used := names(["-u", o], r"U (\w+)$") & released:

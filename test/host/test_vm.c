@@ -81,6 +81,7 @@ static void translate(int number, siginfo_t *information, void *context)
 /* ---- A machine ------------------------------------------------------------------------------------------------ */
 
 static struct machine *machine;
+static struct machine_room *room;
 static bool tables_were_read; /* then what is nobody's memory may have stayed readable */
 
 static int set_up(void **state)
@@ -101,6 +102,8 @@ static int set_up(void **state)
     device_next = DEVICE_BASE;
     known_machine = NULL;
     machine = calloc(1, sizeof *machine);
+    room = calloc(1, sizeof *room);
+    machine_use_room(machine, room);
     fake_largest_leaf = 1;
     fake_identity_dropped = tables_were_read = false;
     host_log_clear();
@@ -111,6 +114,7 @@ static int tear_down(void **state)
 {
     (void)state;
     free(machine);
+    free(room);
     munmap((void *)PHYSMAP_BASE, PHYSICAL);
     return 0;
 }
@@ -520,12 +524,12 @@ static void tables_all_over_memory_leave_enough_to_begin_with(void **state)
  * ---------------------------------------------------------------------------------------------------------------- */
 
 /* What has done its work: no longer the image's, but frames like all others, written to at one address only. That is
- * boot code, the two guard pages, and what is left of the pool (memory.mk says where they lie). */
+ * boot code and what it wrote to, the two guard pages, and what is left of the pool (memory.mk says where they lie). */
 static bool given_away(uint64_t page, unsigned pool_first)
 {
     uint64_t at = page - GIB, left = (uint64_t)((uintptr_t)pool[pool_first] - (uintptr_t)image_start);
 
-    return (at >= 0x3000 && at < 0x8000) || at == 0xa000 || at == 0xc000 ||
+    return (at >= 0x3000 && at < 0x8000) || at == 0xa000 || at == 0xc000 || at == 0xe000 || at == 0xf000 ||
            (at >= left && at < left + (POOL_PAGES - pool_first) * PAGE_SIZE);
 }
 
