@@ -55,10 +55,12 @@ SOURCES := $(wildcard lib/*.c machine/*.c platform/*.c platform/$(ARCH)/*.c plat
              authority/*.c driver/*/*.c kernel/*.c kernel/process/*.c kernel/selftest/*.c)
 OBJECTS := $(patsubst %,$B/%.o,$(SOURCES))
 
-# Code that runs only while the machine is being learned: linked apart, so that vm_release_boot_code() can give its
+# Code that runs only until devices and CPUs are known: linked apart, so that vm_release_boot_code() can give its
 # pages away. test/host/test_boot_code.py keeps everybody else from calling it.
 BOOT_CODE := $(wildcard machine/acpi*.c machine/fdt*.c machine/fw_cfg.c machine/pvh.c machine/efi.c machine/options.c \
-               machine/add.c machine/machine.c kernel/discover.c platform/efi_stub.c)
+               machine/add.c machine/machine.c machine/pci_enumerate.c machine/pci_bars.c machine/pci_check.c \
+               machine/pci_assign.c machine/pci_uart.c kernel/discover.c kernel/smp_start.c kernel/late_console.c \
+               platform/efi_stub.c)
 boot_code = $(if $(filter $<,$(BOOT_CODE)),$Qllvm-objcopy-$(LLVM) --prefix-alloc-sections=.boot $@)
 
 # What runs only at the addresses that the image is linked at may have them as constants (ARCH_LATE); EARLY_CODE of
@@ -96,7 +98,7 @@ include test/bench/bench.mk              # what vmos and Linux take for the same
 
 # In pages of its own: they are lent to init, and what lies beside them is not.
 $B/initrd.o: $B/initrd.img
-	$Qprintf '.section .rodata.initrd,"a"\n.balign 4096\n.global initrd_embedded\n.global initrd_embedded_end\ninitrd_embedded:\n.incbin "$<"\ninitrd_embedded_end:\n.balign 4096\n' \
+	$Qprintf '.section .initrd,"a"\n.balign 4096\n.global initrd_embedded\n.global initrd_embedded_end\ninitrd_embedded:\n.incbin "$<"\ninitrd_embedded_end:\n.balign 4096\n' \
 	  | $(ASSEMBLE) -o $@
 
 # Data given as assembly; of the architecture's flags only those that an assembler knows.

@@ -42,7 +42,7 @@ const void *ramdisk_image(size_t *size);
 /* wait.c: runs drivers and sleeps until `done(context)` or the deadline; false: the deadline came. */
 bool kernel_wait(bool (*done)(void *context), void *context, uint64_t deadline_ns);
 
-/* smp.c: starts the machine's other CPUs and gives each an index; those that do not come are said and left. */
+/* smp_start.c: starts the machine's other CPUs and gives each an index; those that do not come are said and left. */
 void smp_start(void);
 /* Has that CPU run this, with interrupts on, as soon as it has nothing else to run: one thing at a time, and
  * none on the boot CPU, which runs everything that is not asked for so. STATUS_BUSY: it is not done with the last.

@@ -102,7 +102,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     trace_init_cpu(&boot_cpu);
     discover_more(boot);
     discover_done();
-    uint64_t released = vm_release_boot_code();
+    uint64_t released = vm_release_spare();
     interrupt_init(&machine);
     start_clock(boot);
     cpu_interrupts_enable();
@@ -117,6 +117,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     devices_start(manifest_wants_driver);
     partitions_scan();
     random_take_entropy();
+    released += vm_release_boot_code();
     describe_memory(released);
     describe_firmware();
     init_start();

@@ -427,17 +427,20 @@ static uint64_t release(const char *start, const char *end)
     return (after.total - before.total) * PAGE_SIZE;
 }
 
-uint64_t vm_release_boot_code(void)
+uint64_t vm_release_spare(void)
 {
-    uint64_t size = release(boot_code_start, boot_code_end) + release(boot_bss_start, boot_bss_end);
+    uint64_t size = release(boot_stack_guard, boot_stack_guard + PAGE_SIZE);
     unsigned first = 0;
 
-    /* Nothing is ever mapped where guard pages are. */
-    size += release(boot_stack_guard, boot_stack_guard + PAGE_SIZE);
     size += release(boot_exception_guard, boot_exception_guard_end);
     first = pool_used;
     pool_used = POOL_PAGES;
     return size + release((const char *)pool[first], (const char *)pool[POOL_PAGES]);
+}
+
+uint64_t vm_release_boot_code(void)
+{
+    return release(boot_code_start, boot_code_end) + release(boot_bss_start, boot_bss_end);
 }
 
 bool vm_is_released(const void *address)

@@ -1,4 +1,4 @@
-/* test_smp.c: kernel/smp.c over CPUs that come, come late, come deaf, or never. */
+/* test_smp.c: kernel/smp.c and smp_start.c over CPUs that come, come late, come deaf, or never. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -9,6 +9,7 @@
 
 #include "host_log.h"
 #include "kernel/smp.c"
+#include "kernel/smp_start.c"
 
 enum { MOST = 100, BOOT_ID = 50 };
 
