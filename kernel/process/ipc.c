@@ -128,7 +128,7 @@ static enum status deliver(struct thread *caller, struct thread *server, bool *r
             return status;
     }
     object_hold(&reply->object);
-    status = handle_install(server->process, &reply->object, 0, 0, &server->buffer->reply);
+    status = handle_install(server->process, &reply->object, RIGHT_TRANSFER, 0, &server->buffer->reply);
     if (status != STATUS_OK) {
         object_release(&reply->object);
         *room = false;
