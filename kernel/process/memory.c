@@ -16,7 +16,7 @@
 /* ---- Runs ---------------------------------------------------------------------------------------------------------
  */
 
-static bool add_run(struct memory *memory, uint64_t physical, uint64_t size)
+static enum status add_run(struct memory *memory, uint64_t physical, uint64_t size)
 {
     struct pages *pages = &memory->pages;
 
@@ -24,11 +24,11 @@ static bool add_run(struct memory *memory, uint64_t physical, uint64_t size)
         uint32_t capacity = pages->runs == 0 ? 2 : 2 * pages->runs;
         uint64_t more = (capacity - memory->run_capacity) * sizeof *pages->run;
         if (!budget_take(memory->object.payer, BUDGET_MEMORY, more))
-            return false;
+            return STATUS_LIMIT;
         struct page_run *run = malloc(capacity * sizeof *run);
         if (run == NULL) {
             budget_give(memory->object.payer, BUDGET_MEMORY, more);
-            return false;
+            return STATUS_NO_MEMORY;
         }
         if (pages->runs != 0)
             memcpy(run, pages->run, pages->runs * sizeof *run);
@@ -38,7 +38,7 @@ static bool add_run(struct memory *memory, uint64_t physical, uint64_t size)
     }
     pages->run[pages->runs++] = (struct page_run){.physical = physical, .size = size};
     pages->size += size;
-    return true;
+    return STATUS_OK;
 }
 
 static unsigned order_within(uint64_t size)
@@ -51,7 +51,7 @@ static unsigned order_within(uint64_t size)
 }
 
 /* A failed large block makes all that follow smaller. */
-static bool allocate(struct memory *memory, uint64_t size)
+static enum status allocate(struct memory *memory, uint64_t size)
 {
     unsigned most = FRAME_MAX_ORDER;
 
@@ -61,17 +61,18 @@ static bool allocate(struct memory *memory, uint64_t size)
         uint64_t physical = frames_allocate(order, 0);
         if (physical == 0) {
             if (order == 0)
-                return false;
+                return STATUS_NO_MEMORY;
             most = order - 1;
             continue;
         }
-        if (!add_run(memory, physical, PAGE_SIZE << order)) {
+        enum status status = add_run(memory, physical, PAGE_SIZE << order);
+        if (status != STATUS_OK) {
             frames_free(physical, order);
-            return false;
+            return status;
         }
         memset(physical_to_virtual(physical), 0, PAGE_SIZE << order);
     }
-    return true;
+    return STATUS_OK;
 }
 
 static void free_pages(struct memory *memory)
@@ -101,14 +102,15 @@ enum status memory_create(struct process *payer, uint64_t size, struct memory **
         return status;
     }
     *memory = CONTAINER_OF(object, struct memory, object);
-    if (allocate(*memory, size)) {
+    status = allocate(*memory, size);
+    if (status == STATUS_OK) {
         (*memory)->charged_pages = size;
         return STATUS_OK;
     }
     free_pages(*memory);
     object_free(object);
     budget_give(payer, BUDGET_MEMORY, size);
-    return STATUS_NO_MEMORY;
+    return status;
 }
 
 enum status memory_borrow(struct process *payer, uint64_t physical, uint64_t size, struct memory **memory)
@@ -126,9 +128,10 @@ enum status memory_borrow(struct process *payer, uint64_t physical, uint64_t siz
         uint64_t block = PAGE_SIZE;
         while (physical % (2 * block) == 0 && end - physical >= 2 * block)
             block *= 2;
-        if (!add_run(*memory, physical, block)) {
+        status = add_run(*memory, physical, block);
+        if (status != STATUS_OK) {
             memory_destroy(*memory);
-            return STATUS_NO_MEMORY;
+            return status;
         }
         physical += block;
     }
