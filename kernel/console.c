@@ -9,6 +9,7 @@
 #include "pager.h"
 #include "partition.h"
 #include "process/commands.h"
+#include "process/ledger.h"
 #include "random.h"
 #include "selftest.h"
 #include "trace.h"
@@ -347,6 +348,7 @@ static const struct command commands[] = {
     {"disks", "", "disks and their partitions", run_disks},
     {"irq", "", "interrupt controllers, routes and counts", run_irq},
     {"mem", "", "memory: frames, heap, page tables", run_mem},
+    {"ledger", "", "what is in use in all, to compare with later", ledger_command},
     {"cpu", "", "the processors, what they do, the protections in use", run_cpu},
     {"time", "", "the clock, its source and the timers", run_time},
     {"log", "[LINES]", "the last lines of the log", run_log},

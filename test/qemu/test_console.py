@@ -6,8 +6,9 @@ import pytest
 
 from guest import MACHINES, Guest, blk, make_disk, net, rng
 
-COMMANDS = ["help", "machine", "pci", "devices", "disks", "irq", "mem", "cpu", "time", "log", "trace", "selftest",
-            "iotest", "ps", "handles", "kill", "spawn", "restart", "audit", "page", "reboot", "poweroff", "panic"]
+COMMANDS = ["help", "machine", "pci", "devices", "disks", "irq", "mem", "ledger", "cpu", "time", "log", "trace",
+            "selftest", "iotest", "ps", "handles", "kill", "spawn", "restart", "audit", "page", "reboot", "poweroff",
+            "panic"]
 NAMES = ["q35", "microvm", "gicv2", "gicv3", "plic", "aplic", "imsic"]
 
 
