@@ -61,8 +61,10 @@ PLAYED(pci)
 PLAYED(msi)
 PLAYED(smp)
 PLAYED(nvme)
+PLAYED(process)
+PLAYED(ipc)
 
-#define ALL "console memory heap timer interrupt discovery net blk rng pci msi smp nvme "
+#define ALL "console memory heap timer interrupt discovery net blk rng pci msi smp nvme process ipc "
 
 static void runs(const char *names, const char *expected, unsigned failed)
 {
@@ -95,7 +97,7 @@ static void names(void **state)
         {"n", "", 1},
         {"mem,memory,ory", "memory ", 2},
         {"NET", "", 1},
-        {"console,memory,heap,timer,interrupt,discovery,net,blk,rng,pci,msi,smp,nvme", ALL, 0},
+        {"console,memory,heap,timer,interrupt,discovery,net,blk,rng,pci,msi,smp,nvme,process,ipc", ALL, 0},
     };
 
     (void)state;
