@@ -95,6 +95,7 @@ $B/commit: FORCE
 
 include service/service.mk               # programs, and the initial ramdisk: $B/initrd.img
 include test/bench/bench.mk              # what vmos and Linux take for the same
+include test/hostile/hostile.mk          # programs that do their worst, and their ramdisk: $B/hostile-initrd.img
 
 # In pages of its own: they are lent to init, and what lies beside them is not.
 $B/initrd.o: $B/initrd.img

@@ -34,10 +34,8 @@ USER_LINK := $(LD) -O2 --icf=all -pie -static --no-dynamic-linker -nostdlib -z m
 # $(call program,FOLDER): its objects.
 program = $(patsubst %,$B/user/%.o,$(sort $(wildcard $1/*.c)))
 
-# Programs for tests, test/program/NAME/*.c and test/hostile/NAME/*.c, become $B/test/NAME.elf in the same way. A folder
-# that is called like a machine is for that machine only.
-TEST_FOLDERS := $(sort $(patsubst %/,%,$(dir $(wildcard test/program/*/*.c test/hostile/*/*.c))))
-TEST_FOLDERS := $(filter-out $(patsubst %,test/hostile/%,$(filter-out $(ARCH),$(ARCHES))),$(TEST_FOLDERS))
+# Programs for tests, test/program/NAME/*.c, become $B/test/NAME.elf in the same way.
+TEST_FOLDERS := $(sort $(patsubst %/,%,$(dir $(wildcard test/program/*/*.c))))
 
 define PROGRAM
 $B/$1/$(notdir $2).elf: $(call program,$2) $(USER_OBJECTS) service/service.mk

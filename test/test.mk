@@ -44,7 +44,7 @@ PYTEST := $(PYTHON) -m pytest -q -rfEs -p no:cacheprovider -n 2 --color=no
 
 # What is booted is made before the tests, not by one of several that run at once.
 images: kernels
-	$Q$(foreach a,$(ARCHES),$(MAKE) --no-print-directory ARCH=$a build/$a/test-initrd.img image image-gcp image-aws image-azure &&) true
+	$Q$(foreach a,$(ARCHES),$(MAKE) --no-print-directory ARCH=$a build/$a/test-initrd.img build/$a/hostile-initrd.img image image-gcp image-aws image-azure &&) true
 
 ##   make test        all tests of all three architectures, about ten minutes; last line: N passed, N failed
 test: setup
