@@ -59,11 +59,8 @@ static void submit(struct block_device *block)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct virtio_model_class class = {.id = 8,
-                                       .queue_count = 3,
-                                       .queue_sizes = {16, 16, 64},
-                                       .config_size = SCSI_MODEL_CONFIG_SIZE,
-                                       .handle = serve};
+    struct virtio_model_class class = {
+        .id = 8, .queue_count = 3, .queue_sizes = {16, 16, 64}, .config_size = SCSI_MODEL_CONFIG_SIZE, .handle = serve};
     struct virtio_scsi_options options = {
         .seg_max = 60, .max_sectors = 200, .cmd_per_lun = 20, .sense_size = 96, .cdb_size = 32, .max_lun = 100};
     bool free_again = true;

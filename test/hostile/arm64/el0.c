@@ -163,4 +163,4 @@ static const struct {
     CASE(run_stack),
 };
 
-#include "../each_case.h"
+#include "each_case.h"
