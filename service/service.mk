@@ -21,7 +21,7 @@ $B/user/%.c.o: %.c build/rooms/user/.made build/rooms/service/.made platform/$(A
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  CC  $< (user)")
 	$Q$(CC) $(USER_CFLAGS) $(call USER_WHOLE,$<) $(CFLAGS_user/$<) -I$(call USER_ROOM,$<) \
-	  $(if $(filter lib/user/%,$<),-Ilib/user/$(ARCH)) $(if $(filter test/hostile/%,$<),-Itest/hostile) -c $< -o $@
+	  $(if $(filter lib/user/%,$<),-Ilib/user/$(ARCH)) $(if $(filter test/hostile/%,$<),-I$(dir $(patsubst %/,%,$(dir $<)))) -c $< -o $@
 
 $B/user/%.S.o: %.S
 	@mkdir -p $(@D)

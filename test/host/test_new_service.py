@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("Makefile", ".clang-format", "include", "lib", "machine", "memory", "authority", "driver", "kernel", "platform",
-          "service", "test/test.mk", "test/bench", "test/program", "tools")
+          "service", "test/test.mk", "test/bench", "test/hostile", "test/program", "tools")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@
 #include <kernel/process/rules.h>
 #include <string.h>
 
-#include "../hostile/sequences/model.h"
+#include "sequences/model.h"
 
 enum { DEPTH = 5 };
 

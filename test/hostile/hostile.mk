@@ -9,6 +9,9 @@ HOSTILE         := $(filter-out $(ARCHES),$(sort $(notdir $(patsubst %/,%,$(dir 
 HOSTILE_OBJECTS := $(patsubst %,$B/user/%.o,$(wildcard test/hostile/*.c) kernel/process/rules.c)
 HOSTILE_FILES   := $(foreach h,$(HOSTILE),$B/test/hostile/$h.bin $B/test/hostile/$h.sym)
 
+# The rules are the kernel's own.
+CFLAGS_user/test/hostile/sequences/model.c := -Ikernel/process
+
 hostile_program = $(patsubst %,$B/user/%.o,$(sort $(wildcard test/hostile/$1/*.c test/hostile/$1/$(ARCH)/*.c)))
 
 $B/test/hostile/%.elf: $$(call hostile_program,$$*) $$(if $$(filter runner,$$*),,$(HOSTILE_OBJECTS)) $(USER_OBJECTS)

@@ -2,7 +2,7 @@
  * The bystander has nothing to do with any of it. It computes the whole time that it was promised, over memory whose
  * content it knows, and tells the runner when asked what it has got and whether its memory is as it was.
  */
-#include "../hostile.h"
+#include "hostile.h"
 
 enum { WORDS = 8192, PROMILLE = 200, PERIOD_MS = 100 };
 

@@ -5,7 +5,7 @@
  * place, and the kernel must say exactly what is wrong with it; then every two arguments are bad at once, where it only
  * must say something that it knows. The process must come out of all of it unharmed.
  */
-#include "../hostile.h"
+#include "hostile.h"
 
 #include <lib/string.h>
 

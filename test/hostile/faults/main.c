@@ -2,7 +2,7 @@
  * faults: what user mode may not do, and what the kernel says to it: the process ends, as crashed, at the address that
  * is named; nobody else does. Each is tried by a process of its own.
  */
-#include "../hostile.h"
+#include "hostile.h"
 
 #include <lib/string.h>
 

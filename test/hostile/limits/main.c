@@ -2,7 +2,7 @@
  * limits: each budget is used up. The kernel says STATUS_LIMIT to who asks for too much, and to nobody else: a
  * neighbour with a budget of its own goes on all the while. What is given back can be used again, to the last byte.
  */
-#include "../hostile.h"
+#include "hostile.h"
 
 #include <lib/string.h>
 

@@ -1,5 +1,5 @@
 /* memory: what may be written must not be run; what is taken away is away, for whoever uses it at that moment too. */
-#include "../hostile.h"
+#include "hostile.h"
 
 #include <lib/string.h>
 

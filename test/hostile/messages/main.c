@@ -1,5 +1,5 @@
 /* messages: servers and clients that do not keep to what was agreed. Nobody waits longer than he has said. */
-#include "../hostile.h"
+#include "hostile.h"
 
 enum { STACK = 8 << 10 };
 

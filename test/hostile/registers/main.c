@@ -3,7 +3,7 @@
  * his own: two processes with two threads each hold patterns of their own over many switches, on all CPUs, while
  * threads that begin look at what they find.
  */
-#include "../hostile.h"
+#include "hostile.h"
 
 #include "registers.h"
 

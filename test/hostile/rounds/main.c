@@ -3,7 +3,7 @@
  * threads, memory, handles, a call under way, a child; by chance it exits, crashes, is killed while it waits for
  * something, while it runs, or before it has begun.
  */
-#include "../hostile.h"
+#include "hostile.h"
 
 enum { ROUNDS = 1000, STACK = 4 << 10, FEW = 4 };
 

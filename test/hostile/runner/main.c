@@ -3,7 +3,7 @@
  * of it: `hostile NAME: pass|fail  DETAIL`. After each it looks whether everything that it had given has come back, and
  * asks the bystander whether it was disturbed. The last line is `hostile: N passed, N failed`.
  */
-#include "../hostile.h"
+#include "hostile.h"
 
 #include <lib/cpio.h>
 #include <lib/string.h>

@@ -5,7 +5,7 @@
  * Of the operations before the last only those are tried that change the model's state, since the others lead nowhere
  * that shorter sequences do not; as the last one every operation is tried.
  */
-#include "../hostile.h"
+#include "hostile.h"
 
 #include "model.h"
 

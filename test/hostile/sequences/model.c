@@ -1,7 +1,7 @@
 /* model.c: see model.h. */
 #include "model.h"
 
-#include "../../../kernel/process/rules.h"
+#include "rules.h"
 #include <lib/printf.h>
 #include <lib/string.h>
 

@@ -1,5 +1,5 @@
 /* storms: who takes all the time that he may, and who makes as many processes as he can. */
-#include "../hostile.h"
+#include "hostile.h"
 
 enum { STACK = 4 << 10 };
 

@@ -1,5 +1,5 @@
 /* arch.c: instructions that are the kernel's, and such that are nobody's, on arm64 [DDI 0487 D1]. */
-#include "../faults.h"
+#include "faults.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* arch.c: instructions that are the kernel's, and such that are nobody's, on rv64 [Privileged §3.3]. */
-#include "../faults.h"
+#include "faults.h"
 
 #include <stddef.h>
 #include <stdint.h>

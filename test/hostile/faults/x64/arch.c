@@ -1,5 +1,5 @@
 /* arch.c: instructions that are the kernel's, and such that are nobody's, on x64 [SDM vol. 3 §5.9]. */
-#include "../faults.h"
+#include "faults.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* arch.c: v0 to v31, FPCR and FPSR. */
-#include "../registers.h"
+#include "registers.h"
 
 #include <lib/string.h>
 #include <vmos/system.h>

@@ -1,5 +1,5 @@
 /* arch.c: f0 to f31 and fcsr. */
-#include "../registers.h"
+#include "registers.h"
 
 #include <lib/string.h>
 #include <vmos/system.h>

@@ -1,5 +1,5 @@
 /* arch.c: x87, MMX and SSE, as fxsave has them [SDM vol. 1 §10.5.1]. */
-#include "../registers.h"
+#include "registers.h"
 
 #include <lib/string.h>
 #include <vmos/system.h>
