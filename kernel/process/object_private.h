@@ -1,4 +1,4 @@
-/* object_private.h: what object.c, handle.c, memory.c and process.c share among themselves. */
+/* object_private.h: what object.c, handle.c, memory.c, process.c and syscall.c share among themselves. */
 #ifndef KERNEL_PROCESS_OBJECT_PRIVATE_H
 #define KERNEL_PROCESS_OBJECT_PRIVATE_H
 

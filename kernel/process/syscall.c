@@ -12,6 +12,8 @@
 #include <kernel/trace.h>
 #include <lib/string.h>
 
+#include "object_private.h"
+
 /* The function has written the caller's result, or whoever ends its wait will. */
 enum { RESULT_WRITTEN = STATUS_COUNT };
 
@@ -36,8 +38,9 @@ static enum status use(const struct call *call, unsigned index, enum object_type
     struct object *found = NULL;
     enum status status = handle_use(call->process, argument(call, index), type, rights, &found, NULL);
 
+    /* The object is the first member of each type but this, which begins with its registers. */
     if (status == STATUS_OK)
-        *(void **)object = found; /* an object is the first member of each type */
+        *(void **)object = found->type == OBJECT_THREAD ? (void *)CONTAINER_OF(found, struct thread, object) : found;
     return status;
 }
 
@@ -147,14 +150,14 @@ union info {
     struct memory_info memory;
 };
 
-static size_t describe(const struct object *object, union info *info)
+static size_t describe(struct object *object, union info *info)
 {
     if (object->type == OBJECT_PROCESS) {
         process_info((const struct process *)object, &info->process);
         return sizeof info->process;
     }
     if (object->type == OBJECT_THREAD) {
-        thread_info((const struct thread *)object, &info->thread);
+        thread_info(CONTAINER_OF(object, struct thread, object), &info->thread);
         return sizeof info->thread;
     }
     if (object->type == OBJECT_MEMORY) {
@@ -167,9 +170,9 @@ static size_t describe(const struct object *object, union info *info)
 
 static enum status call_object_info(struct call *call)
 {
-    const struct object *object = NULL;
+    struct object *object = NULL;
     union info info;
-    enum status status = use(call, 0, OBJECT_NONE, RIGHT_INSPECT, &object);
+    enum status status = handle_use(call->process, argument(call, 0), OBJECT_NONE, RIGHT_INSPECT, &object, NULL);
 
     if (status != STATUS_OK)
         return status;
