@@ -314,8 +314,13 @@ static enum status call_process_create(struct call *call)
         status = process_create(call->process, &parameters, &process);
     if (status != STATUS_OK)
         return status;
-    audit(AUDIT_CREATE, call->process, process, OBJECT_PROCESS, 0);
-    return install(call, &process->object);
+    /* Its limits may have taken the room for the handle: then nobody can name it, and it ends at once. */
+    status = install(call, &process->object);
+    if (status != STATUS_OK)
+        object_release(&process->object);
+    else
+        audit(AUDIT_CREATE, call->process, process, OBJECT_PROCESS, 0);
+    return status;
 }
 
 static enum status call_process_give(struct call *call)

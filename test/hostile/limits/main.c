@@ -107,6 +107,12 @@ static void limit_handles(void)
 
     begin();
     WORKS(vmos_notification_create(&first));
+    /* A child that takes all handles that are left leaves none for its own. */
+    uint64_t at_first = used(BUDGET_HANDLES), memory = used(BUDGET_MEMORY);
+    struct process_parameters greedy = {.name = "greedy", .limits = {64 << 10, limit(BUDGET_HANDLES) - at_first, 1, 1}};
+    WANT(STATUS_LIMIT, vmos_process_create(&greedy, &made[0]));
+    must_be(BUDGET_HANDLES, at_first);
+    must_be(BUDGET_MEMORY, memory);
     for (unsigned round = 0; round < 2; round++) {
         uint64_t before = used(BUDGET_HANDLES);
         while ((status = vmos_handle_duplicate(first, RIGHT_SIGNAL, 0, &made[made_count])) == STATUS_OK)
