@@ -188,6 +188,11 @@ static void one_round(unsigned number)
     CHECK(wait_for_end(process, &info), "round %u: it does not end", number);
     enum process_end wanted = !by_itself ? END_KILLED : way >= CRASHES ? END_CRASHED : END_EXIT;
     CHECK(info.end == (uint32_t)wanted, "round %u, way %u: it has ended by %u", number, way, info.end);
+    /* We may have closed our handle of its thread after it had ended: then the thread is taken apart behind it. */
+    while (reply == 0 && (info.used[BUDGET_MEMORY] | info.used[BUDGET_THREADS]) != 0 && now_ns() < patience) {
+        sleep_until(now_ns() + NANOSECONDS_PER_MILLISECOND);
+        WORKS(vmos_object_info(process, &info, sizeof info, &message));
+    }
     for (unsigned i = 0; i < BUDGET_COUNT; i++)
         CHECK(info.used[i] == 0 || reply != 0, "round %u, way %u: %llu of budget %u are still used", number, way,
               (unsigned long long)info.used[i], i);
