@@ -61,6 +61,8 @@ BOOT_CODE := $(wildcard machine/acpi*.c machine/fdt*.c machine/fw_cfg.c machine/
                machine/add.c machine/machine.c machine/pci_enumerate.c machine/pci_bars.c machine/pci_check.c \
                machine/pci_assign.c machine/pci_uart.c kernel/discover.c kernel/smp_start.c kernel/late_console.c \
                platform/efi_stub.c)
+list-boot-code:
+	@printf '%s\n' $(BOOT_CODE)
 boot_code = $(if $(filter $<,$(BOOT_CODE)),$Qllvm-objcopy-$(LLVM) --prefix-alloc-sections=.boot $@)
 
 # What runs only at the addresses that the image is linked at may have them as constants (ARCH_LATE); EARLY_CODE of
