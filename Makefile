@@ -60,7 +60,7 @@ OBJECTS := $(patsubst %,$B/%.o,$(SOURCES))
 BOOT_CODE := $(wildcard machine/acpi*.c machine/fdt*.c machine/fw_cfg.c machine/pvh.c machine/efi.c machine/options.c \
                machine/add.c machine/machine.c machine/pci_enumerate.c machine/pci_bars.c machine/pci_check.c \
                machine/pci_assign.c machine/pci_uart.c kernel/discover.c kernel/smp_start.c kernel/late_console.c \
-               platform/efi_stub.c)
+               kernel/manifest.c lib/manifest.c kernel/options.c platform/efi_stub.c)
 list-boot-code:
 	@printf '%s\n' $(BOOT_CODE)
 boot_code = $(if $(filter $<,$(BOOT_CODE)),$Qllvm-objcopy-$(LLVM) --prefix-alloc-sections=.boot $@)

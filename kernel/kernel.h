@@ -34,6 +34,8 @@ void manifest_read(void);
 bool manifest_wants_driver(const char *name);
 bool manifest_driver_option(const char *name, const char *key, char *value, size_t capacity);
 const char *manifest_source(void); /* "embedded" or "bootloader's" */
+/* ramdisk.c: what manifest_read has found; it stays where it is. */
+void ramdisk_use(const void *image, size_t size);
 /* A file of the ramdisk, where it lies; NULL: there is none. */
 const void *ramdisk_find(const char *name, size_t *size);
 /* All of the archive; NULL: there is none. */

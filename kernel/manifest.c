@@ -1,5 +1,5 @@
 /*
- * manifest.c: the initial ramdisk and its vmos.conf, which says what runs.
+ * manifest.c: finds the initial ramdisk and reads its vmos.conf, which says what runs.
  *
  * The kernel takes the lines that begin with `driver` (lib/manifest.h); what cannot be understood is named with its
  * line number and the rest still counts.
@@ -22,8 +22,6 @@ static struct {
 } wanted[MAX_DRIVERS];
 static unsigned wanted_count;
 static bool from_bootloader;
-static const char *ramdisk; /* the one in use; NULL: none can be read */
-static size_t ramdisk_bytes;
 
 static void add_driver(const struct manifest_line *line)
 {
@@ -63,8 +61,7 @@ static bool read_ramdisk(const void *image, size_t size)
 
     if (cpio_find(image, size, "vmos.conf", &text, &length) != STATUS_OK)
         return false;
-    ramdisk = image;
-    ramdisk_bytes = size;
+    ramdisk_use(image, size);
     read_text(text, length);
     return true;
 }
@@ -101,19 +98,6 @@ void manifest_read(void)
 const char *manifest_source(void)
 {
     return from_bootloader ? "the bootloader's" : "embedded";
-}
-
-const void *ramdisk_find(const char *name, size_t *size)
-{
-    const void *data = NULL;
-
-    return ramdisk != NULL && cpio_find(ramdisk, ramdisk_bytes, name, &data, size) == STATUS_OK ? data : NULL;
-}
-
-const void *ramdisk_image(size_t *size)
-{
-    *size = ramdisk_bytes;
-    return ramdisk;
 }
 
 /* The number of the line that names the driver, or wanted_count. */

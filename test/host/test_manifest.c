@@ -19,6 +19,7 @@ static size_t ramdisk_mapped; /* bytes from its begin on that are memory */
 #define initrd_embedded     embedded
 #define initrd_embedded_end embedded_end
 #include <kernel/manifest.c>
+#include <kernel/ramdisk.c>
 
 struct machine machine;
 

@@ -10,6 +10,7 @@ static const char *embedded, *embedded_end;
 #define initrd_embedded     embedded
 #define initrd_embedded_end embedded_end
 #include <kernel/manifest.c>
+#include <kernel/ramdisk.c>
 
 struct machine machine;
 static char *given_bytes;
