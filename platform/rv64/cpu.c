@@ -51,7 +51,7 @@ void cpu_report(struct printer *printer)
 
     print(printer, "hart: %llu\n", (unsigned long long)cpu_local()->hardware_id);
     sbi_report(printer);
-    print(printer, "paging: Sv39, %u address-space identifiers, supervisor access to user memory off\n",
+    print(printer, "paging: Sv39, %u address spaces told apart, kernel access to user memory off\n",
           mmu_identifier_count());
     print(printer, "user programs: floating point (F, D) %s, vector (V) off, counters off but time\n",
           (csr_read(sstatus) & SSTATUS_FS) != 0 ? "on" : "absent");
