@@ -49,9 +49,14 @@ bool ipi_send(struct cpu *to, enum ipi kind)
  * what the other has written, and no wake-up falls between. */
 void ipi_wake(struct cpu *to)
 {
-    if (to == NULL || to == cpu_local())
+    bool self = to == cpu_local();
+
+    /* This CPU is awake; but what runs on it may be a process, and who is to look again the kernel's own thread. */
+    if (to == NULL || (self && !to->lending))
         return;
     __atomic_store_n(&to->woken, true, __ATOMIC_SEQ_CST);
+    if (self)
+        return;
     if (__atomic_load_n(&to->sleeping, __ATOMIC_SEQ_CST) || __atomic_load_n(&to->lending, __ATOMIC_SEQ_CST))
         ipi_send(to, IPI_WAKE);
 }

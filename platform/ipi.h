@@ -20,8 +20,9 @@ enum ipi {
 /* False: the interrupt could not be sent, and will not come. */
 bool ipi_send(struct cpu *to, enum ipi kind);
 
-/* Makes this CPU look again whether to sleep, if it is not the one that asks: clock_sleep() returns at once, or at
- * the next call. What was written before is seen then. Cheap when the other one is awake. */
+/* Makes that CPU look again whether to sleep: clock_sleep() returns at once, or at the next call; and if a process runs
+ * there, also on the CPU that asks, that makes room for the kernel's own thread when it next comes to schedule(). What
+ * was written before is seen then. Cheap when the other one is awake. */
 void ipi_wake(struct cpu *to);
 
 /* Has every other CPU drop its TLB and returns when all have: they do it in the interrupt, or where they wait for a

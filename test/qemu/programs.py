@@ -7,11 +7,11 @@ from guest import MACHINES, ROOT, Guest
 
 
 def ramdisk(folder, arch, programs, configuration=""):
-    """An archive with init, the programs with their symbols, and this vmos.conf."""
+    """An archive with init, the programs with their symbols, and this vmos.conf. NAME=PROGRAM: under another name."""
     build = ROOT / "build" / arch
-    paths = {"init": build / "service/init"} | {name: build / "test" / name for name in programs}
+    paths = {"init": build / "service/init"} | {name.split("=")[0]: build / "test" / name.split("=")[-1] for name in programs}
     files = [f"{path}{suffix}" for path in paths.values() for suffix in (".bin", ".sym")]
-    subprocess.run(["make", "-s", f"ARCH={arch}", *[str(name).removeprefix(f"{ROOT}/") for name in files]], cwd=ROOT,
+    subprocess.run(["make", "-s", f"ARCH={arch}", *{str(name).removeprefix(f"{ROOT}/") for name in files}], cwd=ROOT,
                    check=True, stdout=subprocess.DEVNULL)
     content = folder / "content"
     content.mkdir()
