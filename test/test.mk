@@ -46,7 +46,7 @@ PYTEST := $(PYTHON) -m pytest -q -rfEs -p no:cacheprovider -n 2 --color=no
 images: kernels
 	$Q$(foreach a,$(ARCHES),$(MAKE) --no-print-directory ARCH=$a build/$a/test-initrd.img build/$a/hostile-initrd.img image image-gcp image-aws image-azure &&) true
 
-##   make test        all tests of all three architectures, about ten minutes; last line: N passed, N failed
+##   make test        all tests of all three architectures, about twelve minutes; last line: N passed, N failed
 test: setup
 	$Q$(MAKE) --no-print-directory -j$$(nproc) images host
 	$Qrm -rf build/figures
