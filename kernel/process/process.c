@@ -192,14 +192,15 @@ enum status process_watch(struct process *payer, struct process *process, struct
         notification_signal(notification, bits);
         return STATUS_OK;
     }
-    for (struct watch *watch = payer->watching; watch != NULL; watch = watch->next_of_payer)
+    unsigned count = 0;
+    for (struct watch *watch = payer->watching; watch != NULL; watch = watch->next_of_payer, count++)
         if (watch->watched == process && watch->notification == notification) {
             watch->bits |= bits;
             return STATUS_OK;
         }
     if (payer->state != PROCESS_RUNNING)
         return STATUS_PEER_GONE;
-    if (!budget_take(payer, BUDGET_MEMORY, sizeof(struct watch)))
+    if (count >= WATCHES_MOST || !budget_take(payer, BUDGET_MEMORY, sizeof(struct watch)))
         return STATUS_LIMIT;
     struct watch *watch = calloc(1, sizeof *watch);
     if (watch == NULL) {
