@@ -185,10 +185,27 @@ void timer_start(struct timer *timer, uint64_t deadline_ns)
     cpu_interrupts_restore(interrupts);
 }
 
+/* A thread's, which may have been started anew here while it was still firing there. */
+static bool fires_elsewhere(const struct timer *timer)
+{
+    bool firing = false;
+
+    for (unsigned i = 0; i < cpu_count() && timer->for_threads && !firing; i++) {
+        struct cpu *cpu = cpu_at(i);
+        if (cpu == NULL || cpu == cpu_local())
+            continue;
+        struct timer_queue *queue = queue_of(cpu);
+        uintptr_t saved = lock_take(&queue->lock);
+        firing = queue->firing == timer;
+        lock_release(&queue->lock, saved);
+    }
+    return firing;
+}
+
 /* What is firing elsewhere may start itself again before it ends, so it is taken out again until it does not. */
 void timer_cancel(struct timer *timer)
 {
-    while (take_out(timer))
+    while (take_out(timer) || fires_elsewhere(timer))
         ipi_relax();
 }
 
