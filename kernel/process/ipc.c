@@ -366,12 +366,12 @@ static bool answer_at_once(struct thread *server, handle reply, uint64_t message
     caller->object.references--; /* the Reply's; it has its own, since it lives */
     caller->reply.object.epoch++;
     caller->wait = WAIT_NOTHING;
+    server->state = THREAD_BLOCKED; /* so that nobody looks at what it would go on on */
     context_take_back(caller);
     user_set_result(&caller->context, STATUS_OK, message);
     server->wants_message = true;
     server->endpoint = endpoint;
     queue_insert(&endpoint->receivers, &server->endpoint_link);
-    server->state = THREAD_BLOCKED;
     server->wait = WAIT_EVENT;
     thread_hand_over(caller);
     return true;

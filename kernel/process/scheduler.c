@@ -42,6 +42,13 @@ struct thread *thread_current(void)
     return scheduler != NULL ? scheduler->current : NULL;
 }
 
+static void set_idle(const struct cpu *cpu, bool idle)
+{
+    uint64_t bit = UINT64_C(1) << cpu->index;
+
+    idle_cpus = idle ? idle_cpus | bit : idle_cpus & ~bit;
+}
+
 /* ---- Run queues ---------------------------------------------------------------------------------------------------
  */
 
@@ -51,6 +58,8 @@ static void enqueue(struct scheduler *scheduler, struct thread *thread, bool fir
 
     thread->state = THREAD_READY;
     thread->cpu = scheduler->cpu->index;
+    if (!first)
+        thread->slice_left_ns = 0;
     scheduler->ready |= 1u << thread->effective_priority;
     queue_insert_behind(queue, &thread->run_link, first ? NULL : queue->last);
 }
@@ -75,6 +84,13 @@ void thread_unqueue(struct thread *thread)
     thread->state = THREAD_BLOCKED;
 }
 
+/* It looks for work before it sleeps again; until then it is not idle for others, who find another CPU. */
+static void wake_cpu(struct cpu *cpu)
+{
+    set_idle(cpu, false);
+    ipi_wake(cpu);
+}
+
 static void look_again(struct scheduler *scheduler)
 {
     scheduler->look_again = true;
@@ -83,7 +99,7 @@ static void look_again(struct scheduler *scheduler)
     if (scheduler->current != NULL)
         ipi_send(scheduler->cpu, IPI_WAKE);
     else
-        ipi_wake(scheduler->cpu);
+        wake_cpu(scheduler->cpu);
 }
 
 void thread_interrupt(struct thread *thread)
@@ -180,8 +196,9 @@ void thread_wake(struct thread *thread)
         scheduler = scheduler_at(0);
     make_ready(scheduler, thread, false, clock_now());
     trace(TRACE_WAKE, thread->id, scheduler->cpu->index);
-    if (thread->state == THREAD_THROTTLED || urgency_at(scheduler) < (int)thread->effective_priority)
-        look_again(scheduler);
+    if (thread->state == THREAD_THROTTLED || urgency_at(scheduler) < (int)thread->effective_priority ||
+        (urgency_at(scheduler) == (int)thread->effective_priority && thread->run_link.previous == NULL))
+        look_again(scheduler); /* the first that waits behind an equal: from now on that one has slices */
 }
 
 /* ---- Time ---------------------------------------------------------------------------------------------------------
@@ -200,11 +217,11 @@ static void charge(struct scheduler *scheduler)
         thread->running_on->left_ns -= (int64_t)clock_duration(ticks);
 }
 
-void scheduler_charge(void)
+void thread_charge(const struct thread *thread)
 {
-    struct scheduler *scheduler = own();
+    struct scheduler *scheduler = scheduler_at(thread->cpu);
 
-    if (scheduler != NULL)
+    if (scheduler != NULL && scheduler->current == thread)
         charge(scheduler);
 }
 
@@ -215,22 +232,44 @@ static void timer_fired(struct timer *timer)
     scheduler->look_again = true;
 }
 
+static bool limited(const struct context *context)
+{
+    return context->budget_ns < context->period_ns;
+}
+
 /* An alarm that comes too early does no harm but its interrupt, so one that is armed for no later than needed stays. */
 static void arm(struct scheduler *scheduler, uint64_t now)
 {
     const struct thread *thread = scheduler->current;
-    uint64_t next = DEADLINE_NEVER;
+    uint64_t next = DEADLINE_NEVER, soonest = now + GRAIN_NS;
 
+    scheduler->armed_for = thread != NULL ? thread->running_on->promise : 0;
     if (scheduler->throttled.first != NULL)
         next = scheduler->throttled.first->thread->running_on->period_end_ns;
-    if (thread != NULL && thread->running_on->budget_ns < thread->running_on->period_ns) {
+    if (thread != NULL && limited(thread->running_on)) {
         uint64_t end = now + (uint64_t)(thread->running_on->left_ns > 0 ? thread->running_on->left_ns : 0);
         next = end < next ? end : next;
     }
     if (thread != NULL && scheduler->queues[thread->effective_priority].first != NULL && scheduler->slice_end_ns < next)
         next = scheduler->slice_end_ns;
+    if (next < soonest)
+        next = soonest;
     if (next != DEADLINE_NEVER && (!scheduler->timer.armed || next < scheduler->timer.deadline_ns))
-        timer_start(&scheduler->timer, next < now + GRAIN_NS ? now + GRAIN_NS : next);
+        timer_start(&scheduler->timer, next);
+}
+
+/* The current thread has not come by schedule(): does anything more urgent wait, and will it be interrupted in time,
+ * when its budget ends or for an equal? Mostly it runs on what the one before it ran on, and nobody waits. */
+static void look_after_hand_over(struct scheduler *scheduler)
+{
+    const struct thread *thread = scheduler->current;
+    uint32_t waiting = scheduler->ready >> thread->effective_priority;
+
+    if (waiting > 1)
+        scheduler->look_again = true;
+    else if ((limited(thread->running_on) && thread->running_on->promise != scheduler->armed_for) ||
+             (waiting == 1 && (!scheduler->timer.armed || scheduler->timer.deadline_ns > scheduler->slice_end_ns)))
+        arm(scheduler, clock_now());
 }
 
 /* Those whose next period has begun. */
@@ -281,14 +320,31 @@ static struct thread *steal(struct scheduler *scheduler)
     return best;
 }
 
+/* This CPU has something else to do, for how long nobody knows: one that sleeps may take what waits here. */
+static void offer_work(const struct scheduler *scheduler)
+{
+    for (uint64_t left = scheduler->ready != 0 ? idle_cpus : 0; left != 0; left &= left - 1) {
+        unsigned idle = (unsigned)__builtin_ctzll(left);
+        if (first_movable(scheduler, idle) != NULL) {
+            wake_cpu(cpu_at(idle));
+            return;
+        }
+    }
+}
+
+/* Whoever is taken from another CPU may not be the last that waits there. */
 static struct thread *pick(struct scheduler *scheduler)
 {
     struct thread *next = first_ready(scheduler);
 
     if (next == NULL)
         next = steal(scheduler);
-    if (next != NULL)
-        dequeue(scheduler_at(next->cpu), next);
+    if (next == NULL)
+        return NULL;
+    struct scheduler *from = scheduler_at(next->cpu);
+    dequeue(from, next);
+    if (from != scheduler)
+        offer_work(from);
     return next;
 }
 
@@ -322,7 +378,9 @@ void thread_hand_over(struct thread *to)
     }
     scheduler->hand_overs++;
     trace(TRACE_HAND_OVER, from->id, to->id);
+    charge(scheduler);
     load(scheduler, from, to);
+    look_after_hand_over(scheduler);
 }
 
 void thread_yield(void)
@@ -345,27 +403,23 @@ static void put_back(struct scheduler *scheduler, struct thread *thread, uint64_
     if (thread->state != THREAD_RUNNING)
         return;
     thread->state = THREAD_BLOCKED;
+    thread->slice_left_ns = now < scheduler->slice_end_ns ? scheduler->slice_end_ns - now : 0;
     if (may_run_on(thread, scheduler->cpu->index))
-        make_ready(scheduler, thread, now < scheduler->slice_end_ns, now);
+        make_ready(scheduler, thread, thread->slice_left_ns != 0, now);
     else
         thread_wake(thread);
-}
-
-/* The kernel's own thread has the CPU, for how long nobody knows: one that sleeps may take what waits here. */
-static void offer_work(const struct scheduler *scheduler)
-{
-    for (uint64_t left = scheduler->ready != 0 ? idle_cpus : 0; left != 0; left &= left - 1) {
-        unsigned idle = (unsigned)__builtin_ctzll(left);
-        if (first_movable(scheduler, idle) != NULL) {
-            ipi_wake(cpu_at(idle));
-            return;
-        }
-    }
 }
 
 static bool kernel_is_wanted(const struct cpu *cpu)
 {
     return cpu->kernel_wanted || __atomic_load_n(&cpu->woken, __ATOMIC_SEQ_CST);
+}
+
+/* What was left of its slice when something more urgent came, or else a whole one. */
+static void begin_slice(struct scheduler *scheduler, struct thread *thread, uint64_t now)
+{
+    scheduler->slice_end_ns = now + (thread->slice_left_ns != 0 ? thread->slice_left_ns : SLICE_NS);
+    thread->slice_left_ns = 0;
 }
 
 struct user_context *schedule(void)
@@ -395,12 +449,12 @@ struct user_context *schedule(void)
         if (was != NULL)
             trace(TRACE_SWITCH, was->id, 0);
         space_activate(NULL);
-        offer_work(scheduler);
     } else {
         trace(TRACE_SWITCH, was != NULL ? was->id : 0, next->id);
-        scheduler->slice_end_ns = now + SLICE_NS;
+        begin_slice(scheduler, next, now);
         load(scheduler, NULL, next);
     }
+    offer_work(scheduler);
     arm(scheduler, now);
     return next != NULL ? &next->context : NULL;
 }
@@ -418,13 +472,6 @@ bool scheduler_init_cpu(struct cpu *cpu)
     scheduler->timer = (struct timer){.fire = timer_fired, .context = scheduler, .for_threads = true};
     cpu->scheduler = scheduler;
     return true;
-}
-
-static void set_idle(const struct cpu *cpu, bool idle)
-{
-    uint64_t bit = UINT64_C(1) << cpu->index;
-
-    idle_cpus = idle ? idle_cpus | bit : idle_cpus & ~bit;
 }
 
 /* See ipi_wake: first it is said that this CPU may be interrupted, then looked whether somebody wants it. */

@@ -10,7 +10,7 @@
 #include <lib/malloc.h>
 #include <lib/string.h>
 
-static uint64_t next_id = 1;
+static uint64_t next_id = 1, promises;
 
 /* ---- Queues -------------------------------------------------------------------------------------------------------
  */
@@ -84,8 +84,8 @@ static void run_on(struct thread *thread, struct context *context)
     thread->effective_priority = effective_priority(thread);
     if (queued)
         thread_wake(thread);
-    else if (thread->state == THREAD_RUNNING && thread != thread_current())
-        thread_interrupt(thread);
+    else if (thread->state == THREAD_RUNNING)
+        thread_interrupt(thread); /* another priority, and another budget that ends at another time */
 }
 
 /* Time without a promise is not worth lending: a server that has some of its own is better off with it. */
@@ -95,7 +95,7 @@ void context_lend(struct thread *caller, struct thread *server)
 
     if (context == NULL || context->budget_ns == 0)
         return;
-    scheduler_charge();
+    thread_charge(caller);
     caller->reply.lent = context;
     caller->reply.next_lender = context->lenders;
     context->lenders = caller;
@@ -118,9 +118,10 @@ void context_take_back(struct thread *caller)
 
     if (context == NULL)
         return;
-    scheduler_charge();
-    if (context->user != NULL)
+    if (context->user != NULL) {
+        thread_charge(context->user);
         context_exhausted(context->user);
+    }
     for (struct thread *lender = NULL; lender != caller;) {
         lender = context->lenders;
         context->lenders = lender->reply.next_lender;
@@ -238,7 +239,22 @@ static void drop_buffer(struct thread *thread)
     object_release(&memory->object);
 }
 
-/* The promise of its time, in place of the one that it has. */
+/* What is used of the period that has begun stays used: a promise is not made anew by being made again. */
+static void set_promise(struct context *own, const struct thread_parameters *parameters)
+{
+    uint64_t now = clock_now();
+
+    own->left_ns += (int64_t)parameters->budget_ns - (int64_t)own->budget_ns;
+    if (now >= own->period_end_ns) {
+        own->left_ns = (int64_t)parameters->budget_ns;
+        own->period_end_ns = now + parameters->period_ns;
+    }
+    own->budget_ns = parameters->budget_ns;
+    own->period_ns = parameters->period_ns;
+    own->promise = ++promises;
+}
+
+/* The promise of its time, in place of the one that it has; whoever it is lent to goes by the new one, too. */
 static enum status promise(struct thread *thread, const struct thread_parameters *parameters)
 {
     struct process *process = thread->process;
@@ -248,20 +264,23 @@ static enum status promise(struct thread *thread, const struct thread_parameters
 
     if (status != STATUS_OK)
         return status;
-    scheduler_charge();
+    thread_charge(own->user != NULL ? own->user : thread);
     budget_give(process, BUDGET_CPU, own->promille);
     if (!budget_take(process, BUDGET_CPU, promille)) {
         budget_take(process, BUDGET_CPU, own->promille);
         return STATUS_LIMIT;
     }
     own->promille = promille;
-    own->budget_ns = parameters->budget_ns;
-    own->period_ns = parameters->period_ns;
-    own->left_ns = (int64_t)parameters->budget_ns;
-    own->period_end_ns = 0;
+    set_promise(own, parameters);
     thread->priority = parameters->priority;
     thread->cpus = cpus;
     run_on(thread, thread->running_on);
+    if (own->user != NULL && own->user != thread) {
+        if (own->budget_ns == 0)
+            context_exhausted(own->user);
+        else
+            run_on(own->user, own);
+    }
     return STATUS_OK;
 }
 

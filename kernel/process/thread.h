@@ -30,6 +30,7 @@ struct context {
     int64_t left_ns;
     uint64_t period_end_ns;
     uint64_t promille;
+    uint64_t promise; /* which one it is: another number each time that one is made */
 };
 
 struct queue_link {
@@ -74,8 +75,9 @@ struct thread {
     struct message_buffer *buffer; /* kernel's address of it */
     struct memory *buffer_memory;
     struct mapping *buffer_mapping;
-    uintptr_t buffer_at; /* user's */
-    uint64_t ticks;      /* of the counter, that it has run */
+    uintptr_t buffer_at;    /* user's */
+    uint64_t ticks;         /* of the counter, that it has run */
+    uint64_t slice_left_ns; /* when it was put back first in its queue; 0: it begins another */
     uint64_t switches;
     bool ending;                     /* it runs no more */
     struct kernel_call *kernel_call; /* ipc.h: it only stands in for the kernel's own thread; then the next two */
@@ -93,6 +95,7 @@ struct scheduler {
     uint64_t last_process;  /* the id of the last that ran here: what the CPU has learned is its */
     uint64_t since_counter; /* when `current` was charged last */
     uint64_t slice_end_ns;
+    uint64_t armed_for;            /* `timer` comes before this promise's budget ends */
     struct timer timer;            /* a budget or slice ends, or a period begins */
     struct thread_queue throttled; /* by the end of their periods */
     bool look_again;               /* something may be more urgent than `current` */
@@ -153,8 +156,8 @@ bool scheduler_init_cpu(struct cpu *cpu);
 struct thread *thread_current(void);
 /* Makes a blocked or new one ready, on the CPU that fits best; interrupts that CPU if it must look. */
 void thread_wake(struct thread *thread);
-/* Whoever runs here is charged up to now: before it runs on another context. */
-void scheduler_charge(void);
+/* If it is running, on whatever CPU, it is charged up to now: before it runs on another context. */
+void thread_charge(const struct thread *thread);
 /* Takes a ready or throttled one out of its CPU's queue. */
 void thread_unqueue(struct thread *thread);
 /* It is running, and must come to schedule() where it runs. */

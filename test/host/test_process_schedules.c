@@ -427,13 +427,30 @@ static enum status spawn(struct process *parent)
     return keep(parent, &made->object);
 }
 
+static enum status configure(struct process *process)
+{
+    struct thread_parameters parameters = {.priority = (uint32_t)roll(6)};
+    struct thread *thread = process->threads;
+
+    for (uint64_t i = roll(4); i > 0 && thread->next_in_process != NULL; i--)
+        thread = thread->next_in_process;
+    parameters.cpus = roll(3) == 0 ? 1 + roll(process->cpus) : 0;
+    if (roll(3) != 0) {
+        parameters.period_ns = (1 + roll(10)) * NANOSECONDS_PER_MILLISECOND;
+        parameters.budget_ns = parameters.period_ns / (1 + roll(20));
+    }
+    return thread_configure(thread, &parameters);
+}
+
 static enum status with_object(struct thread *thread)
 {
     struct process *process = thread->process;
     struct object *object;
     handle copy;
 
-    switch (roll(7)) {
+    switch (roll(8)) {
+    case 6:
+        return configure(process);
     case 0:
         return handle_close(process, some_handle(process));
     case 1:
@@ -577,13 +594,52 @@ static bool will_look(unsigned index)
     return !cpus[index].asleep || cpus[index].ipi || due || cpu->woken;
 }
 
+/* Whoever runs is interrupted when his budget ends, when an equal has waited for a slice's length, and for anybody more
+ * urgent. */
+static void check_current(unsigned index)
+{
+    const struct scheduler *scheduler = cpu_at(index)->scheduler;
+    const struct thread *thread = scheduler->current;
+
+    if (thread == NULL || thread->state != THREAD_RUNNING || thread->ending || scheduler->look_again ||
+        cpu_at(index)->kernel_wanted || cpu_at(index)->woken || firing[index] == &scheduler->timer)
+        return;
+    uint32_t waiting = scheduler->ready >> thread->effective_priority;
+    uint64_t alarm = scheduler->timer.armed ? scheduler->timer.deadline_ns : UINT64_MAX,
+             grain = 20 * NANOSECONDS_PER_MICROSECOND;
+    int64_t budget = thread->running_on->left_ns;
+    CHECK(waiting <= 1);
+    if (waiting != 0)
+        CHECK(alarm <= scheduler->slice_end_ns || alarm <= now_ns + grain);
+    if (thread->running_on->budget_ns < thread->running_on->period_ns)
+        CHECK(alarm <= now_ns + (uint64_t)(budget > 0 ? budget : 0) + grain);
+}
+
+/* As long as nobody is about to look, no CPU sleeps for whom another one has work. */
+static void check_sleepers(void)
+{
+    for (unsigned i = 0; i < WORLD_CPUS; i++) {
+        const struct scheduler *scheduler = cpu_at(i)->scheduler;
+        if (scheduler->current != NULL ? scheduler->look_again || cpus[i].ipi : will_look(i))
+            return;
+    }
+    for (unsigned i = 0; i < WORLD_CPUS; i++)
+        for (unsigned priority = 0; priority < PRIORITIES; priority++)
+            for (const struct queue_link *link = ((struct scheduler *)cpu_at(i)->scheduler)->queues[priority].first;
+                 link != NULL; link = link->next)
+                for (unsigned sleeper = 0; sleeper < WORLD_CPUS; sleeper++)
+                    CHECK((link->thread->cpus >> sleeper & 1) == 0 || !cpus[sleeper].asleep);
+}
+
 static void check_world(void)
 {
     if (over)
         return;
+    check_sleepers();
     for (unsigned i = 0; i < WORLD_CPUS; i++) {
         const struct scheduler *scheduler = cpu_at(i)->scheduler;
         CHECK(scheduler->ready == 0 || will_look(i));
+        check_current(i);
         for (unsigned priority = 0; priority < PRIORITIES; priority++)
             CHECK((scheduler->queues[priority].first != NULL) == (scheduler->ready >> priority & 1));
     }
