@@ -71,13 +71,16 @@ static uint32_t effective_priority(const struct thread *thread)
     return context->owner->priority > thread->priority ? context->owner->priority : thread->priority;
 }
 
-/* What is queued has its place by priority and context. */
+/* What is queued has its place by priority and context. A context that it leaves must not go on naming it: a server
+ * that has taken another call, and ended, would be looked for when the first one's time comes back. */
 static void run_on(struct thread *thread, struct context *context)
 {
     bool queued = thread->state == THREAD_READY || thread->state == THREAD_THROTTLED;
 
     if (queued)
         thread_unqueue(thread);
+    if (thread->running_on != NULL && thread->running_on->user == thread)
+        thread->running_on->user = NULL;
     thread->running_on = context;
     if (context != NULL)
         context->user = thread;
@@ -105,10 +108,8 @@ void context_lend(struct thread *caller, struct thread *server)
 
 void context_exhausted(struct thread *thread)
 {
-    if (thread->running_on != NULL && thread->running_on != &thread->own) {
-        thread->running_on->user = NULL;
+    if (thread->running_on != NULL && thread->running_on != &thread->own)
         run_on(thread, &thread->own);
-    }
 }
 
 /* From whoever has it now. Those who have lent it on since get nothing back. */

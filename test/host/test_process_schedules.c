@@ -581,6 +581,7 @@ static void check_thread(const struct thread *thread)
         check_waiting(thread);
     if (thread->running_on != NULL && thread->running_on != &thread->own)
         CHECK(thread->running_on->user == thread && thread->running_on->owner->running_on == NULL);
+    CHECK(thread->own.user == NULL || thread->own.user->running_on == &thread->own);
     CHECK(thread->running_on != NULL || (thread->state == THREAD_BLOCKED && thread->reply.lent != NULL));
 }
 
