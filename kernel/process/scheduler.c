@@ -320,31 +320,14 @@ static struct thread *steal(struct scheduler *scheduler)
     return best;
 }
 
-/* This CPU has something else to do, for how long nobody knows: one that sleeps may take what waits here. */
-static void offer_work(const struct scheduler *scheduler)
-{
-    for (uint64_t left = scheduler->ready != 0 ? idle_cpus : 0; left != 0; left &= left - 1) {
-        unsigned idle = (unsigned)__builtin_ctzll(left);
-        if (first_movable(scheduler, idle) != NULL) {
-            wake_cpu(cpu_at(idle));
-            return;
-        }
-    }
-}
-
-/* Whoever is taken from another CPU may not be the last that waits there. */
 static struct thread *pick(struct scheduler *scheduler)
 {
     struct thread *next = first_ready(scheduler);
 
     if (next == NULL)
         next = steal(scheduler);
-    if (next == NULL)
-        return NULL;
-    struct scheduler *from = scheduler_at(next->cpu);
-    dequeue(from, next);
-    if (from != scheduler)
-        offer_work(from);
+    if (next != NULL)
+        dequeue(scheduler_at(next->cpu), next);
     return next;
 }
 
@@ -410,6 +393,26 @@ static void put_back(struct scheduler *scheduler, struct thread *thread, uint64_
         thread_wake(thread);
 }
 
+static void offer_work_of(const struct scheduler *scheduler)
+{
+    for (uint64_t left = scheduler->ready != 0 ? idle_cpus : 0; left != 0; left &= left - 1) {
+        unsigned idle = (unsigned)__builtin_ctzll(left);
+        if (first_movable(scheduler, idle) != NULL) {
+            wake_cpu(cpu_at(idle));
+            return;
+        }
+    }
+}
+
+/* A CPU that sleeps may take what waits here, or elsewhere: one that was woken for that may have found something else
+ * to do when it came. */
+static void offer_work(void)
+{
+    for (unsigned i = 0; i < cpu_count() && idle_cpus != 0; i++)
+        if (scheduler_at(i) != NULL)
+            offer_work_of(scheduler_at(i));
+}
+
 static bool kernel_is_wanted(const struct cpu *cpu)
 {
     return cpu->kernel_wanted || __atomic_load_n(&cpu->woken, __ATOMIC_SEQ_CST);
@@ -454,7 +457,7 @@ struct user_context *schedule(void)
         begin_slice(scheduler, next, now);
         load(scheduler, NULL, next);
     }
-    offer_work(scheduler);
+    offer_work();
     arm(scheduler, now);
     return next != NULL ? &next->context : NULL;
 }
