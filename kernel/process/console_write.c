@@ -6,9 +6,8 @@
 #include <lib/log.h>
 #include <lib/malloc.h>
 #include <lib/string.h>
-#include <platform/ipi.h>
 
-enum { TAB = 8, LINE_COST = 40, LINES_MOST = 8 };
+enum { TAB = 8 };
 
 struct console_line {
     uint64_t filled_ns; /* when `left` was right */
@@ -90,23 +89,6 @@ static void keep(struct process *process, struct writer *writer)
     line->length = (uint32_t)writer->length;
 }
 
-/* How much of it goes out now: what the process has left for the port, where a line takes the time and the name before
- * it as well, and not more than a few lines, since interrupts are off meanwhile. */
-static uint64_t affordable(const char *bytes, uint64_t size, uint64_t left, uint64_t *cost)
-{
-    unsigned lines = 0;
-    uint64_t taken = 0;
-
-    for (*cost = 0; taken < size && lines < LINES_MOST; taken++) {
-        uint64_t next = bytes[taken] == '\n' ? LINE_COST : bytes[taken] == '\t' ? TAB : 1;
-        if (*cost + next > left)
-            break;
-        *cost += next;
-        lines += bytes[taken] == '\n';
-    }
-    return taken;
-}
-
 enum status console_write(struct process *process, uintptr_t text, uint64_t size, uint64_t *taken)
 {
     char bytes[CONSOLE_WRITE_MOST];
@@ -120,22 +102,17 @@ enum status console_write(struct process *process, uintptr_t text, uint64_t size
     if (line == NULL)
         return STATUS_LIMIT;
     fill(line);
-    uint64_t cost, asked = size;
-    size = affordable(bytes, size, line->left, &cost);
-    if (size == 0 && asked != 0)
+    if (size > line->left)
         return STATUS_BUSY;
-    line->left -= cost;
+    line->left -= size;
     begin(&writer, process);
     memcpy(writer.text, line->text, line->length);
     writer.length = line->length;
     line->length = 0;
     /* Serial ports are slow, and nobody else may wait for one. */
     lock_release(&objects_lock, cpu_interrupts_disable());
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i++)
         write_character(&writer, bytes[i]);
-        if (writer.length == 0)
-            ipi_relax(); /* another CPU may wait for this one to forget an address */
-    }
     lock_take(&objects_lock);
     keep(process, &writer);
     *taken = size;

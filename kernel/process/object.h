@@ -160,9 +160,6 @@ void memory_destroy(struct memory *memory);
 /* ---- Processes ----------------------------------------------------------------------------------------------------
  */
 
-/* Each process_watch looks through those that a process has. */
-enum { WATCHES_MOST = 256 };
-
 struct watch {                                       /* process_watch: a Notification to be signalled */
     struct watch *next, *previous;                   /* of the watched */
     struct watch *next_of_payer, *previous_of_payer; /* of who asked */

@@ -192,15 +192,14 @@ enum status process_watch(struct process *payer, struct process *process, struct
         notification_signal(notification, bits);
         return STATUS_OK;
     }
-    unsigned count = 0;
-    for (struct watch *watch = payer->watching; watch != NULL; watch = watch->next_of_payer, count++)
+    for (struct watch *watch = payer->watching; watch != NULL; watch = watch->next_of_payer)
         if (watch->watched == process && watch->notification == notification) {
             watch->bits |= bits;
             return STATUS_OK;
         }
     if (payer->state != PROCESS_RUNNING)
         return STATUS_PEER_GONE;
-    if (count >= WATCHES_MOST || !budget_take(payer, BUDGET_MEMORY, sizeof(struct watch)))
+    if (!budget_take(payer, BUDGET_MEMORY, sizeof(struct watch)))
         return STATUS_LIMIT;
     struct watch *watch = calloc(1, sizeof *watch);
     if (watch == NULL) {
