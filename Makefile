@@ -30,9 +30,11 @@ VIEW_machine   := $(VIEW_lib) vmos/machine.h vmos/efi_handoff.h machine
 VIEW_platform  := $(VIEW_lib) vmos/machine.h vmos/efi_handoff.h platform
 VIEW_memory    := $(VIEW_platform) machine memory
 VIEW_authority := $(VIEW_memory) vmos/driver.h vmos/nic.h vmos/entropy.h authority
-VIEW_kernel    := $(VIEW_authority) kernel
+VIEW_kernel    := $(VIEW_authority) vmos/control.h kernel
 VIEW_driver    := $(VIEW_lib) vmos/driver.h vmos/nic.h vmos/entropy.h
-ROOMS          := lib machine platform memory authority kernel driver
+VIEW_user      := $(VIEW_lib) vmos/system.h vmos/service.h
+VIEW_service   := $(VIEW_user) vmos/control.h
+ROOMS          := lib machine platform memory authority kernel driver user service
 
 build/rooms/%/.made: Makefile
 	@rm -rf $(@D) && mkdir -p $(@D)/vmos
@@ -48,15 +50,19 @@ CFLAGS   := -std=c11 -ffreestanding -Oz -g -fpie -fvisibility=hidden -fno-omit-f
             -fno-stack-protector -fno-strict-aliasing -fno-common -fno-asynchronous-unwind-tables \
             -ffunction-sections -fdata-sections -ffile-prefix-map=$(CURDIR)/= -MMD -MP $(WARNINGS) $(ARCH_CFLAGS)
 
-room     = $(firstword $(subst /, ,$1))
+room     = $(if $(filter lib/user/%,$1),user,$(firstword $(subst /, ,$1)))
 SOURCES := $(wildcard lib/*.c machine/*.c platform/*.c platform/$(ARCH)/*.c platform/$(ARCH)/*.S memory/*.c \
-             authority/*.c driver/*/*.c kernel/*.c kernel/selftest/*.c)
+             authority/*.c driver/*/*.c kernel/*.c kernel/process/*.c kernel/selftest/*.c)
 OBJECTS := $(patsubst %,$B/%.o,$(SOURCES))
 
-# Code that runs only while the machine is being learned: linked apart, so that vm_release_boot_code() can give its
+# Code that runs only until devices and CPUs are known: linked apart, so that vm_release_boot_code() can give its
 # pages away. test/host/test_boot_code.py keeps everybody else from calling it.
 BOOT_CODE := $(wildcard machine/acpi*.c machine/fdt*.c machine/fw_cfg.c machine/pvh.c machine/efi.c machine/options.c \
-               machine/add.c machine/machine.c kernel/discover.c platform/efi_stub.c)
+               machine/add.c machine/machine.c machine/pci_enumerate.c machine/pci_bars.c machine/pci_check.c \
+               machine/pci_assign.c machine/pci_uart.c kernel/discover.c kernel/smp_start.c kernel/late_console.c \
+               kernel/manifest.c lib/manifest.c kernel/options.c platform/efi_stub.c)
+list-boot-code:
+	@printf '%s\n' $(BOOT_CODE)
 boot_code = $(if $(filter $<,$(BOOT_CODE)),$Qllvm-objcopy-$(LLVM) --prefix-alloc-sections=.boot $@)
 
 # What runs only at the addresses that the image is linked at may have them as constants (ARCH_LATE); EARLY_CODE of
@@ -81,18 +87,21 @@ $B/%.S.o: %.S
 
 CFLAGS_lib/string.c := -fno-builtin -O2 -fno-unroll-loops
 CFLAGS_lib/chacha20.c := -O2 -fno-unroll-loops
+# On the way of every call between processes: fast rather than small.
+FAST_CODE := $(addprefix kernel/process/,ipc.c scheduler.c trap.c) kernel/trace.c platform/lock.c platform/$(ARCH)/user.c
+$(foreach f,$(FAST_CODE),$(eval CFLAGS_$f := -O2))
 CFLAGS_kernel/version.c = -DVMOS_VERSION='"$(VERSION)"' -DVMOS_COMMIT='"$(COMMIT)"'
 $B/kernel/version.c.o: $B/commit
 $B/commit: FORCE
 	@mkdir -p $(@D); echo '$(VERSION) $(COMMIT)' | cmp -s - $@ || echo '$(VERSION) $(COMMIT)' > $@
 
-# The initial ramdisk: a cpio archive of service/initrd, the same bytes for the same files.
-$B/initrd.img: $(shell find service/initrd -type f 2>/dev/null) tools/make-initrd
-	@mkdir -p $(@D)
-	$Qtools/make-initrd service/initrd $@
+include service/service.mk               # programs, and the initial ramdisk: $B/initrd.img
+include test/bench/bench.mk              # what vmos and Linux take for the same
+include test/hostile/hostile.mk          # programs that do their worst, and their ramdisk: $B/hostile-initrd.img
 
+# In pages of its own: they are lent to init, and what lies beside them is not.
 $B/initrd.o: $B/initrd.img
-	$Qprintf '.section .rodata.initrd,"a"\n.balign 8\n.global initrd_embedded\n.global initrd_embedded_end\ninitrd_embedded:\n.incbin "$<"\ninitrd_embedded_end:\n' \
+	$Qprintf '.section .initrd,"a"\n.balign 4096\n.global initrd_embedded\n.global initrd_embedded_end\ninitrd_embedded:\n.incbin "$<"\ninitrd_embedded_end:\n.balign 4096\n' \
 	  | $(ASSEMBLE) -o $@
 
 # Data given as assembly; of the architecture's flags only those that an assembler knows.
@@ -133,6 +142,6 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n 's/^##//p' Makefile test/test.mk tools/image.mk
+	@sed -n 's/^##//p' Makefile test/test.mk test/bench/bench.mk tools/image.mk
 
 -include $(OBJECTS:.o=.d)

@@ -6,9 +6,13 @@
 #include "iotest.h"
 #include "kernel.h"
 #include "log.h"
+#include "pager.h"
 #include "partition.h"
+#include "process/commands.h"
+#include "process/ledger.h"
 #include "random.h"
 #include "selftest.h"
+#include "trace.h"
 
 #include <authority/device.h>
 #include <lib/line.h>
@@ -21,7 +25,7 @@
 #include <platform/interrupt.h>
 #include <platform/serial.h>
 
-enum { CONTROL_L = 'L' & 0x1f }; /* draws the line again */
+enum { CONTROL_C = 'C' & 0x1f, CONTROL_L = 'L' & 0x1f /* draws the line again */ };
 
 struct command {
     const char *name, *arguments, *summary;
@@ -34,6 +38,7 @@ static const struct command *command_at(size_t index); /* NULL behind the last *
  * prompt has said so. */
 static uint8_t received[1024];
 static volatile uint32_t received_head, received_tail, received_lost;
+static bool listening; /* bytes come by interrupt; else they are polled for */
 
 static void byte_received(uint8_t byte)
 {
@@ -66,6 +71,43 @@ static bool input_waiting(void *context)
     if (redraw != NULL)
         *redraw |= log_disturbed();
     return received_head != received_tail || (redraw != NULL && *redraw);
+}
+
+/* Sleeps until something was typed, or `redraw` is not NULL and what stands on the line was disturbed. */
+static void wait_for_input(bool *redraw)
+{
+    log_at_prompt(redraw != NULL);
+    kernel_wait(input_waiting, redraw, listening ? DEADLINE_NEVER : clock_now() + 20 * NANOSECONDS_PER_MILLISECOND);
+    log_at_prompt(false);
+    serial_poll();
+}
+
+static uint8_t take_byte(void)
+{
+    uint8_t byte = received[received_tail % sizeof received];
+
+    received_tail = received_tail + 1;
+    return byte;
+}
+
+uint8_t console_key(void)
+{
+    bool redraw = false;
+
+    while (!input_waiting(NULL) && !redraw)
+        wait_for_input(&redraw);
+    return input_waiting(NULL) ? take_byte() : 0;
+}
+
+bool console_interrupted(void)
+{
+    serial_poll();
+    for (uint32_t at = received_tail; at != received_head; at++)
+        if (received[at % sizeof received] == CONTROL_C) {
+            received_tail = at + 1;
+            return true;
+        }
+    return false;
 }
 
 static void run_help(struct printer *out, const char *arguments)
@@ -176,6 +218,19 @@ static void run_log(struct printer *out, const char *arguments)
     log_tail(out, lines > 1000 ? 1000 : (unsigned)lines);
 }
 
+static void run_trace(struct printer *out, const char *arguments)
+{
+    uint64_t events = 20;
+    size_t length;
+    const char *word = text_word(arguments, &length);
+
+    if (word != NULL && (!text_to_number(word, NULL, &events) || events == 0)) {
+        print(out, "\"%s\" is no number of events\n", word);
+        return;
+    }
+    trace_report(out, events > UINT32_MAX ? UINT32_MAX : (unsigned)events);
+}
+
 static void run_selftest(struct printer *out, const char *arguments)
 {
     char names[LINE_CAPACITY + 1];
@@ -252,7 +307,7 @@ static void run_line(const char *text)
         if (strlen(command->name) == length && memcmp(command->name, word, length) == 0) {
             if (command->arguments[0] == '\0' && *arguments != '\0')
                 print(&console_printer, "%s takes no arguments; \"%s\" is ignored\n", command->name, arguments);
-            command->run(&console_printer, arguments);
+            command->run(pager_begin(), arguments);
             return;
         }
     print(&console_printer, "\"%.*s\" is not a command; `help` lists them all\n", (int)length, word);
@@ -261,8 +316,8 @@ static void run_line(const char *text)
 _Noreturn void console_run(void)
 {
     static struct line_editor editor;
-    bool listening = serial_listen(byte_received);
 
+    listening = serial_listen(byte_received);
     if (!listening)
         log_info("console", "the serial port's interrupt cannot be routed; input is polled");
     line_init(&editor, "vmos> ", &console_printer);
@@ -270,17 +325,11 @@ _Noreturn void console_run(void)
     line_start(&editor);
     for (;;) {
         bool redraw = false;
-        log_at_prompt(true);
-        kernel_wait(input_waiting, &redraw,
-                    listening ? DEADLINE_NEVER : clock_now() + 20 * NANOSECONDS_PER_MILLISECOND);
-        log_at_prompt(false);
-        serial_poll();
+        wait_for_input(&redraw);
         if (redraw)
             line_byte(&editor, CONTROL_L);
         while (input_waiting(NULL)) {
-            uint8_t byte = received[received_tail % sizeof received];
-            received_tail = received_tail + 1;
-            enum line_event event = line_byte(&editor, byte);
+            enum line_event event = line_byte(&editor, take_byte());
             if (event == LINE_DONE)
                 run_line(editor.text);
             if (event != LINE_NONE)
@@ -299,11 +348,20 @@ static const struct command commands[] = {
     {"disks", "", "disks and their partitions", run_disks},
     {"irq", "", "interrupt controllers, routes and counts", run_irq},
     {"mem", "", "memory: frames, heap, page tables", run_mem},
+    {"ledger", "", "what is in use in all, to compare with later", ledger_command},
     {"cpu", "", "the processors, what they do, the protections in use", run_cpu},
     {"time", "", "the clock, its source and the timers", run_time},
     {"log", "[LINES]", "the last lines of the log", run_log},
+    {"trace", "[EVENTS]", "what each CPU did last, for tools/read-trace", run_trace},
     {"selftest", "[NAME ...]", "run self-tests, all when none is named", run_selftest},
     {"iotest", "DISK [...]", "load a disk: read, write, mixed or all; depth= size=", iotest},
+    {"ps", "[NAME|ID]", "processes, or one in full with its threads", run_ps},
+    {"handles", "NAME|ID", "what a process holds, with which rights", run_handles},
+    {"kill", "NAME|ID", "end a process; init does not start it again", run_kill},
+    {"spawn", "NAME [ARGS]", "have init start bin/NAME", run_spawn},
+    {"restart", "NAME", "have init end it, if it runs, and start it anew", run_restart},
+    {"audit", "", "who gave, took and was refused what, lately", run_audit},
+    {"page", "[on|off|N]", "pause after every screen of output, or N lines", pager_command},
     {"reboot", "", "stop all devices and restart the machine", run_reboot},
     {"poweroff", "", "stop all devices and switch the machine off", run_poweroff},
     {"panic", "[KIND]", "crash on purpose, to see what a crash says", run_panic},

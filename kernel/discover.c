@@ -11,10 +11,10 @@
 #include <machine/fw_cfg.h>
 #include <machine/readers.h>
 #include <memory/memory.h>
+#include <platform/cpu.h>
 #include <platform/port.h>
 
-struct machine machine;
-struct firmware_cost firmware_cost;
+static struct machine_room room;
 
 static const void *map_tables(const struct physical_memory *memory, uint64_t address, uint64_t length)
 {
@@ -171,7 +171,7 @@ void discover_more(const struct boot_info *boot)
 
 void discover_machine(const struct boot_info *boot)
 {
-    machine_init(&machine);
+    machine_init(&machine, &room);
     if (boot->protocol == BOOT_PVH)
         read_pvh(boot->argument);
     else if (boot->protocol == BOOT_EFI)
@@ -188,4 +188,27 @@ void discover_machine(const struct boot_info *boot)
     options_read_machine(&machine, machine.command_line);
     machine_add_memory(&machine, boot->image_physical, (uint64_t)(image_end - image_start), MEMORY_KERNEL);
     machine_finish(&machine);
+}
+
+static void *keep(const void *array, uint32_t count, size_t size)
+{
+    void *kept = malloc(count * size);
+
+    if (kept == NULL && count != 0)
+        panic("no memory to keep what is known of the machine");
+    if (kept != NULL)
+        memcpy(kept, array, count * size);
+    return kept;
+}
+
+void discover_done(void)
+{
+    machine.cpus = keep(machine.cpus, machine.cpu_count, sizeof machine.cpus[0]);
+    machine.memory = keep(machine.memory, machine.memory_count, sizeof machine.memory[0]);
+    machine.memory_nodes = keep(machine.memory_nodes, machine.memory_node_count, sizeof machine.memory_nodes[0]);
+    machine.contexts = keep(machine.contexts, machine.context_count, sizeof machine.contexts[0]);
+    machine.host_bridges = keep(machine.host_bridges, machine.host_bridge_count, sizeof machine.host_bridges[0]);
+    machine.virtio_slots = keep(machine.virtio_slots, machine.virtio_slot_count, sizeof machine.virtio_slots[0]);
+    machine.iommus = keep(machine.iommus, machine.iommu_count, sizeof machine.iommus[0]);
+    machine.iommu_scopes = keep(machine.iommu_scopes, machine.iommu_scope_count, sizeof machine.iommu_scopes[0]);
 }

@@ -18,6 +18,8 @@ void discover_machine(const struct boot_info *boot);
 void discover_print(void);
 /* What can only be learned once there is memory to put it in. */
 void discover_more(const struct boot_info *boot);
+/* Last: what was found moves to memory that it fits into, from room that can be given away. */
+void discover_done(void);
 
 /* late_console.c: takes a serial port that is a PCI function, where it is the console or there is no other. */
 void late_console(void);
@@ -32,11 +34,17 @@ void manifest_read(void);
 bool manifest_wants_driver(const char *name);
 bool manifest_driver_option(const char *name, const char *key, char *value, size_t capacity);
 const char *manifest_source(void); /* "embedded" or "bootloader's" */
+/* ramdisk.c: what manifest_read has found; it stays where it is. */
+void ramdisk_use(const void *image, size_t size);
+/* A file of the ramdisk, where it lies; NULL: there is none. */
+const void *ramdisk_find(const char *name, size_t *size);
+/* All of the archive; NULL: there is none. */
+const void *ramdisk_image(size_t *size);
 
 /* wait.c: runs drivers and sleeps until `done(context)` or the deadline; false: the deadline came. */
 bool kernel_wait(bool (*done)(void *context), void *context, uint64_t deadline_ns);
 
-/* smp.c: starts the machine's other CPUs and gives each an index; those that do not come are said and left. */
+/* smp_start.c: starts the machine's other CPUs and gives each an index; those that do not come are said and left. */
 void smp_start(void);
 /* Has that CPU run this, with interrupts on, as soon as it has nothing else to run: one thing at a time, and
  * none on the boot CPU, which runs everything that is not asked for so. STATUS_BUSY: it is not done with the last.

@@ -8,8 +8,11 @@
 #include "log.h"
 #include "options.h"
 #include "partition.h"
+#include "process/start.h"
+#include "process/thread.h"
 #include "random.h"
 #include "selftest.h"
+#include "trace.h"
 
 #include <authority/device.h>
 #include <lib/string.h>
@@ -19,6 +22,8 @@
 #include <platform/interrupt.h>
 #include <platform/serial.h>
 
+struct machine machine;
+struct firmware_cost firmware_cost;
 static struct cpu boot_cpu;
 
 static void greet(const struct boot_info *boot)
@@ -57,6 +62,15 @@ static void describe_memory(uint64_t released)
              (unsigned long long)((usable - counts.free * PAGE_SIZE) / 1024));
 }
 
+/* Once there are all CPUs: what there is of them and of memory becomes the budget that processes live on. */
+static void processes_start(void)
+{
+    user_init();
+    if (!scheduler_init_cpu(&boot_cpu))
+        panic("no memory to begin with");
+    processes_init();
+}
+
 /* Since the EFI stub's first instruction: what it and the kernel took, and what the firmware did when it was called. */
 static void describe_firmware(void)
 {
@@ -85,14 +99,17 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     log_flush();
     discover_print();
     vm_take_memory(&machine);
+    trace_init_cpu(&boot_cpu);
     discover_more(boot);
-    uint64_t released = vm_release_boot_code();
+    discover_done();
+    uint64_t released = vm_release_spare();
     interrupt_init(&machine);
     start_clock(boot);
     cpu_interrupts_enable();
     smp_start();
 
     random_init(&machine);
+    processes_start();
     manifest_read();
     devices_discover(&machine, kernel_drivers, kernel_driver_count, say_device);
     late_console();
@@ -100,8 +117,11 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     devices_start(manifest_wants_driver);
     partitions_scan();
     random_take_entropy();
+    released += vm_release_boot_code();
     describe_memory(released);
     describe_firmware();
+    init_start();
+    init_wait();
     uint64_t idle = clock_idle(), now = clock_now();
     log_info("kernel", "ready after %llu us, of which %llu us asleep",
              (unsigned long long)(now / NANOSECONDS_PER_MICROSECOND),

@@ -1,13 +1,14 @@
 /*
- * manifest.c: the initial ramdisk and its vmos.conf, which says what runs.
+ * manifest.c: finds the initial ramdisk and reads its vmos.conf, which says what runs.
  *
- * A line is `driver NAME [KEY=VALUE ...]`; # begins a comment. What cannot be understood is named with its line number
- * and the rest still counts.
+ * The kernel takes the lines that begin with `driver` (lib/manifest.h); what cannot be understood is named with its
+ * line number and the rest still counts.
  */
 #include "kernel.h"
 
 #include <lib/cpio.h>
 #include <lib/log.h>
+#include <lib/manifest.h>
 #include <lib/string.h>
 #include <lib/text.h>
 #include <memory/memory.h>
@@ -22,55 +23,34 @@ static struct {
 static unsigned wanted_count;
 static bool from_bootloader;
 
-/* Whether all words from here on are KEY=VALUE. */
-static bool are_options(const char *text)
+static void add_driver(const struct manifest_line *line)
 {
-    size_t length;
-
-    for (const char *word = text_word(text, &length); word != NULL; word = text_word(word + length, &length))
-        if (word[0] == '=' || memchr(word, '=', length) == NULL)
-            return false;
-    return true;
-}
-
-static void read_line(unsigned number, const char *line, size_t length)
-{
-    size_t word_length = 0, name_length = 0;
-    char text[160];
-
-    for (size_t i = 0; i < length; i++)
-        if (line[i] == '#')
-            length = i;
-    if (length >= sizeof text) {
-        log_warn("manifest", "line %u is longer than %zu characters and is skipped", number, sizeof text - 1);
+    if (wanted_count == MAX_DRIVERS) {
+        log_warn("manifest", "line %u: more than %u drivers; this one is skipped", line->number, MAX_DRIVERS);
         return;
     }
-    memcpy(text, line, length);
-    text[length] = '\0';
-    const char *word = text_word(text, &word_length);
-    if (word == NULL)
-        return;
-    const char *name = text_word(word + word_length, &name_length);
-    if (word_length != 6 || memcmp(word, "driver", 6) != 0 || name == NULL || !are_options(name + name_length)) {
-        log_warn("manifest", "line %u: \"%s\" is not understood; expected: driver NAME [KEY=VALUE ...]", number, text);
-    } else if (wanted_count == MAX_DRIVERS) {
-        log_warn("manifest", "line %u: more than %u drivers; this one is skipped", number, MAX_DRIVERS);
-    } else {
-        wanted[wanted_count].name = line + (name - text);
-        wanted[wanted_count].options = line + (name - text) + name_length;
-        wanted[wanted_count].options_length = length - (size_t)(name - text) - name_length;
-        wanted[wanted_count++].length = name_length;
-    }
+    wanted[wanted_count].name = line->name;
+    wanted[wanted_count].options = line->options;
+    wanted[wanted_count].options_length = line->options_length;
+    wanted[wanted_count++].length = line->name_length;
 }
 
+/* Lines about services are init's. */
 static void read_text(const char *text, size_t size)
 {
-    unsigned number = 1;
+    struct manifest_cursor cursor = {.text = text, .size = size};
+    struct manifest_line line;
+    char sentence[160];
 
-    for (size_t start = 0, end; start < size; start = end + 1, number++) {
-        for (end = start; end < size && text[end] != '\n'; end++)
-            ;
-        read_line(number, text + start, end - start);
+    while (manifest_next(&cursor, &line)) {
+        if (line.kind == MANIFEST_SERVICE)
+            continue;
+        if (line.mistake.expected == NULL) {
+            add_driver(&line);
+        } else {
+            manifest_sentence(&line, sentence, sizeof sentence);
+            log_warn("manifest", "%s", sentence);
+        }
     }
 }
 
@@ -81,6 +61,7 @@ static bool read_ramdisk(const void *image, size_t size)
 
     if (cpio_find(image, size, "vmos.conf", &text, &length) != STATUS_OK)
         return false;
+    ramdisk_use(image, size);
     read_text(text, length);
     return true;
 }

@@ -4,6 +4,7 @@
 #include "log.h"
 #include "options.h"
 #include "symbols.h"
+#include "trace.h"
 
 #include <platform/boot.h>
 #include <platform/cpu.h>
@@ -90,6 +91,7 @@ _Noreturn void panic_at(const struct trap_frame *frame, const char *format, ...)
         /* Taken here, since nobody inlines this function: it has a list of arguments. */
         print_backtrace(&console_printer, frame,
                         frame != NULL ? trap_frame_pointer(frame) : (uintptr_t)__builtin_frame_address(0));
+        trace_report(&console_printer, 8);
         print(&console_printer, "last log lines:\n");
         log_tail(&console_printer, 12);
     }

@@ -24,6 +24,8 @@ static const struct {
     {"msi", selftest_msi},
     {"smp", selftest_smp},
     {"nvme", selftest_nvme},
+    {"process", selftest_process},
+    {"ipc", selftest_ipc},
 };
 
 enum { TEST_COUNT = sizeof tests / sizeof tests[0] };

@@ -37,5 +37,7 @@ void selftest_pci(struct selftest_result *result);
 void selftest_msi(struct selftest_result *result);
 void selftest_smp(struct selftest_result *result);
 void selftest_nvme(struct selftest_result *result);
+void selftest_process(struct selftest_result *result);
+void selftest_ipc(struct selftest_result *result);
 
 #endif

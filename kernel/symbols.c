@@ -1,6 +1,7 @@
-/* symbols.c: the symbol table; see tools/make-symbols for its layout. */
+/* symbols.c: symbol tables, the kernel's own and those of programs; see tools/make-symbols for their layout. */
 #include "symbols.h"
 
+#include <lib/string.h>
 #include <platform/boot.h>
 
 /* A pair may have pairs in it, 16 deep; each leaves its second half to be read. A name is never so long. */
@@ -84,4 +85,17 @@ bool symbol_find(uintptr_t address, char name[SYMBOL_NAME_SIZE], size_t *offset)
 
     return address >= (uintptr_t)text_start && address < (uintptr_t)text_end &&
            find(&reader, address - (uintptr_t)image_start, name, offset);
+}
+
+bool symbol_find_in(const void *file, size_t size, uintptr_t place, char name[SYMBOL_NAME_SIZE], size_t *offset)
+{
+    static const char head[SYMBOL_FILE_HEAD + 1] = "vmos symbols 1\n\n";
+    const uint8_t *bytes = file;
+    struct reader reader = {.end = bytes + size};
+
+    if (size < SYMBOL_FILE_HEAD + sizeof symbol_pairs || memcmp(bytes, head, SYMBOL_FILE_HEAD) != 0)
+        return false;
+    reader.pairs = (const uint8_t(*)[2])(bytes + SYMBOL_FILE_HEAD);
+    reader.at = bytes + SYMBOL_FILE_HEAD + sizeof symbol_pairs;
+    return find(&reader, place, name, offset);
 }

@@ -1,6 +1,8 @@
-/* wait.c: the kernel's one thread waits: drivers run when they have events, else the CPU sleeps. */
+/* wait.c: the kernel's own thread waits: drivers run when they have events, else the CPU is lent to processes. */
 #include "kernel.h"
 #include "partition.h"
+
+#include "process/start.h"
 
 #include <authority/device.h>
 #include <platform/clock.h>
@@ -21,14 +23,16 @@ bool kernel_wait(bool (*done)(void *context), void *context, uint64_t deadline_n
     for (;;) {
         bool busy = devices_dispatch();
         busy |= partitions_dispatch();
+        busy |= processes_reap();
+        busy |= init_look();
         uintptr_t saved = cpu_interrupts_disable();
         finished = done(context);
         if (finished || (!timer.armed && deadline_ns != DEADLINE_NEVER)) {
             cpu_interrupts_restore(saved);
             break;
         }
-        if (!busy && !devices_pending())
-            clock_sleep();
+        if (!busy && !devices_pending() && !processes_ending())
+            scheduler_lend();
         cpu_interrupts_restore(saved);
     }
     timer_cancel(&timer);

@@ -18,6 +18,10 @@ const char *status_text(enum status status)
         [STATUS_DEVICE_FAULT] = "device fault",
         [STATUS_REVOKED] = "revoked",
         [STATUS_DENIED] = "denied",
+        [STATUS_BAD_HANDLE] = "no such handle",
+        [STATUS_WRONG_TYPE] = "wrong type of object",
+        [STATUS_PEER_GONE] = "the other side has gone",
+        [STATUS_BAD_ADDRESS] = "bad address",
     };
     unsigned index = (unsigned)status;
 

@@ -100,7 +100,7 @@ struct machine_cpu *machine_add_cpu(struct machine *machine, uint64_t hardware_i
     for (uint32_t i = 0; i < machine->cpu_count; i++)
         if (machine->cpus[i].hardware_id == hardware_id)
             return &machine->cpus[i];
-    struct machine_cpu *cpu = APPEND(machine, LIST_CPUS, machine->cpus, machine->cpu_count);
+    struct machine_cpu *cpu = APPEND_ROOM(machine, LIST_CPUS, cpus, cpu_count);
     if (cpu != NULL) {
         cpu->hardware_id = hardware_id;
         cpu->firmware_id = machine->cpu_count - 1;
@@ -247,7 +247,7 @@ struct machine_aplic *machine_add_aplic(struct machine *machine, uint64_t base)
 
 bool machine_add_context(struct machine *machine, uint32_t cpu, uint32_t number, bool supervisor)
 {
-    struct machine_context *added = APPEND(machine, LIST_CONTEXTS, machine->contexts, machine->context_count);
+    struct machine_context *added = APPEND_ROOM(machine, LIST_CONTEXTS, contexts, context_count);
 
     if (added != NULL)
         *added = (struct machine_context){.cpu = cpu, .number = number, .supervisor = supervisor};
@@ -298,8 +298,7 @@ struct machine_virtio_slot *machine_add_virtio_slot(struct machine *machine, uin
     for (uint32_t i = 0; i < machine->virtio_slot_count; i++)
         if (machine->virtio_slots[i].base == base)
             return &machine->virtio_slots[i];
-    struct machine_virtio_slot *added =
-        APPEND(machine, LIST_VIRTIO_SLOTS, machine->virtio_slots, machine->virtio_slot_count);
+    struct machine_virtio_slot *added = APPEND_ROOM(machine, LIST_VIRTIO_SLOTS, virtio_slots, virtio_slot_count);
     if (added != NULL)
         *added = (struct machine_virtio_slot){.base = base, .size = size, .line = line};
     return added;
@@ -330,8 +329,7 @@ struct machine_host_bridge *machine_add_host_bridge(struct machine *machine, uin
                          known->first_bus, known->last_bus, first_bus, last_bus);
         return known;
     }
-    struct machine_host_bridge *added =
-        APPEND(machine, LIST_HOST_BRIDGES, machine->host_bridges, machine->host_bridge_count);
+    struct machine_host_bridge *added = APPEND_ROOM(machine, LIST_HOST_BRIDGES, host_bridges, host_bridge_count);
     if (added != NULL) {
         added->segment = segment;
         added->first_bus = first_bus;
@@ -405,7 +403,7 @@ bool machine_add_iommu_map(struct machine *machine, struct machine_host_bridge *
 
 static struct machine_iommu *append_iommu(struct machine *machine, enum iommu_kind kind)
 {
-    struct machine_iommu *added = APPEND(machine, LIST_IOMMUS, machine->iommus, machine->iommu_count);
+    struct machine_iommu *added = APPEND_ROOM(machine, LIST_IOMMUS, iommus, iommu_count);
 
     if (added != NULL) {
         added->kind = kind;
@@ -451,8 +449,7 @@ bool machine_add_iommu_scope(struct machine *machine, const struct machine_iommu
         if (known->segment == scope->segment && known->first == scope->first && known->last == scope->last)
             return true;
     }
-    struct machine_iommu_scope *added =
-        APPEND(machine, LIST_IOMMU_SCOPES, machine->iommu_scopes, machine->iommu_scope_count);
+    struct machine_iommu_scope *added = APPEND_ROOM(machine, LIST_IOMMU_SCOPES, iommu_scopes, iommu_scope_count);
     if (added != NULL)
         *added = *scope;
     return added != NULL;

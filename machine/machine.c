@@ -15,9 +15,10 @@
 /* An I/O APIC's version register counts at most 240 entries [82093AA §3.2.2]. */
 #define IO_APIC_MAX_LINES 240u
 
-void machine_init(struct machine *machine)
+void machine_init(struct machine *machine, struct machine_room *room)
 {
     memset(machine, 0, sizeof *machine);
+    machine_use_room(machine, room);
     machine->power.sleep_type_a = machine->power.sleep_type_b = -1;
     machine->generic_timer.secure_physical = machine->generic_timer.physical = MACHINE_LINE_NONE;
     machine->generic_timer.virtual_ = machine->generic_timer.hypervisor = MACHINE_LINE_NONE;
@@ -75,10 +76,10 @@ void machine_add_memory(struct machine *machine, uint64_t base, uint64_t size, e
     if ((unsigned)kind >= MEMORY_KIND_COUNT)
         kind = MEMORY_RESERVED;
 
-    if (machine->memory_count == COUNT_OF(machine->memory)) {
+    if (machine->memory_count == ROOM_FOR(memory)) {
         make_disjoint(machine);
-        if (machine->memory_count == COUNT_OF(machine->memory))
-            machine_say_full(machine, LIST_MEMORY, COUNT_OF(machine->memory));
+        if (machine->memory_count == ROOM_FOR(memory))
+            machine_say_full(machine, LIST_MEMORY, ROOM_FOR(memory));
     }
     if ((machine->full & UINT32_C(1) << LIST_MEMORY) != 0) {
         /* Once something was left out, what is said to be usable from now on could lie over it. */
@@ -98,8 +99,7 @@ void machine_add_memory_node(struct machine *machine, uint64_t base, uint64_t si
     base = align_up(base, PAGE);
     if (base >= end)
         return;
-    struct machine_memory_node *added =
-        APPEND(machine, LIST_MEMORY_NODES, machine->memory_nodes, machine->memory_node_count);
+    struct machine_memory_node *added = APPEND_ROOM(machine, LIST_MEMORY_NODES, memory_nodes, memory_node_count);
     if (added != NULL)
         *added = (struct machine_memory_node){.base = base, .size = end - base, .node = node};
 }

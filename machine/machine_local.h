@@ -47,6 +47,11 @@ void *machine_append(struct machine *machine, enum list list, void *array, size_
 #define APPEND(machine, list, array, count)                                                                            \
     machine_append(machine, list, array, sizeof((array)[0]), COUNT_OF(array), &(count))
 
+/* The same for an array that has its room in struct machine_room. */
+#define ROOM_FOR(array) COUNT_OF(((struct machine_room *)0)->array)
+#define APPEND_ROOM(machine, list, array, count)                                                                       \
+    machine_append(machine, list, (machine)->array, sizeof((machine)->array[0]), ROOM_FOR(array), &(machine)->count)
+
 /* Configuration space of a range of buses: 32 devices, 8 functions, 4 KiB [PCIe 6.0 §7.2.2]. */
 static inline uint64_t ecam_size(unsigned first_bus, unsigned last_bus)
 {

@@ -443,15 +443,3 @@ void pci_enumerate(const struct machine_host_bridge *bridge, uint16_t bridge_ind
             return;
     }
 }
-
-struct machine_line pci_intx_line(const struct machine_host_bridge *bridge, const struct pci_function *function)
-{
-    uint16_t device = function->root_device & bridge->intx_device_mask;
-
-    for (uint32_t i = 0; i < bridge->intx_route_count && i < MACHINE_MAX_INTX_ROUTES; i++) {
-        const struct machine_intx_route *route = &bridge->intx_routes[i];
-        if (function->root_pin != 0 && route->pin == function->root_pin && route->device == device)
-            return route->line;
-    }
-    return (struct machine_line){.line = MACHINE_NO_LINE};
-}

@@ -39,7 +39,7 @@ static inline bool pci_is_window(const struct pci_function *function, unsigned i
 /* pci_bars.c: fills bars[], sizing with decoding off and everything restored. `bridge` translates. */
 void pci_read_bars(const struct machine_host_bridge *bridge, const struct pci_access *access,
                    struct pci_function *function);
-/* Writes one BAR's or window's registers: its place, or "nowhere". False when it does not read back. */
+/* pci_place.c: writes one BAR's or window's registers: its place, or "nowhere". False when it does not read back. */
 bool pci_write_bar(const struct pci_access *access, const struct pci_function *function, unsigned index);
 
 /* pci_capability.c: both lists and what vmos uses of them. BARs must have been read. */

@@ -18,8 +18,8 @@ struct physical_memory {
     const void *(*map)(const struct physical_memory *memory, uint64_t address, uint64_t length);
 };
 
-/* Sets everything to "not said". */
-void machine_init(struct machine *machine);
+/* Sets everything to "not said". What is found goes to `room`, which stays the caller's. */
+void machine_init(struct machine *machine, struct machine_room *room);
 
 /* Adds a range; a size of 0 is ignored, one that wraps is clipped. */
 void machine_add_memory(struct machine *machine, uint64_t base, uint64_t size, enum memory_kind kind);

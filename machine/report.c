@@ -214,13 +214,14 @@ static const struct column reserved_columns[] = {
     COLUMN(FUNCTION, "last", struct machine_reserved_region, last),
 };
 
-#define MACHINE_LIST(name, item, columns, array, count) LIST(name, item, columns, struct machine, array, count)
+#define MACHINE_LIST(name, item, columns, array, count) LIST(name, item, columns, struct machine, array, count, false)
+#define ROOM_LIST(name, item, columns, array, count)    LIST(name, item, columns, struct machine, array, count, true)
 #define BRIDGE_LIST(name, item, columns, array, count)                                                                 \
-    LIST(name, item, columns, struct machine_host_bridge, array, count)
+    LIST(name, item, columns, struct machine_host_bridge, array, count, false)
 
 static const struct list memory_lists[] = {
-    MACHINE_LIST("memory", "memory", memory_columns, memory, memory_count),
-    MACHINE_LIST("memory_nodes", "memory_node", memory_node_columns, memory_nodes, memory_node_count),
+    ROOM_LIST("memory", "memory", memory_columns, memory, memory_count),
+    ROOM_LIST("memory_nodes", "memory_node", memory_node_columns, memory_nodes, memory_node_count),
     ONE("initrd", initrd_columns, initrd.size),
 };
 static const struct list interrupt_lists[] = {
@@ -235,7 +236,7 @@ static const struct list interrupt_lists[] = {
     MACHINE_LIST("plics", "plic", plic_columns, plics, plic_count),
     MACHINE_LIST("aplics", "aplic", aplic_columns, aplics, aplic_count),
     ONE("imsic", imsic_columns, imsic.present),
-    MACHINE_LIST("contexts", "context", context_columns, contexts, context_count),
+    ROOM_LIST("contexts", "context", context_columns, contexts, context_count),
 };
 static const struct list time_lists[] = {
     ONE("pm_timer", pm_timer_columns, pm_timer.address),
@@ -243,8 +244,8 @@ static const struct list time_lists[] = {
 };
 static const struct list device_lists[] = {
     MACHINE_LIST("uarts", "uart", uart_columns, uarts, uart_count),
-    MACHINE_LIST("virtio_slots", "virtio_slot", slot_columns, virtio_slots, virtio_slot_count),
-    MACHINE_LIST("host_bridges", "host_bridge", bridge_columns, host_bridges, host_bridge_count),
+    ROOM_LIST("virtio_slots", "virtio_slot", slot_columns, virtio_slots, virtio_slot_count),
+    ROOM_LIST("host_bridges", "host_bridge", bridge_columns, host_bridges, host_bridge_count),
 };
 static const struct list bridge_lists[] = {
     BRIDGE_LIST("windows", "window", window_columns, windows, window_count),
@@ -253,11 +254,11 @@ static const struct list bridge_lists[] = {
     BRIDGE_LIST("iommu_maps", "iommu_map", id_map_columns, iommu_map, iommu_map_count),
 };
 static const struct list iommu_lists[] = {
-    MACHINE_LIST("iommus", "iommu", iommu_columns, iommus, iommu_count),
-    MACHINE_LIST("iommu_scopes", "iommu_scope", scope_columns, iommu_scopes, iommu_scope_count),
+    ROOM_LIST("iommus", "iommu", iommu_columns, iommus, iommu_count),
+    ROOM_LIST("iommu_scopes", "iommu_scope", scope_columns, iommu_scopes, iommu_scope_count),
     MACHINE_LIST("reserved_regions", "reserved_region", reserved_columns, reserved_regions, reserved_region_count),
 };
-static const struct list cpu_list = MACHINE_LIST("cpus", "cpu", cpu_columns, cpus, cpu_count);
+static const struct list cpu_list = ROOM_LIST("cpus", "cpu", cpu_columns, cpus, cpu_count);
 
 static void show_lists(struct report *report, const struct list lists[], size_t count, const struct machine *machine)
 {

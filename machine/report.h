@@ -53,24 +53,26 @@ struct column {
         name, words, offsetof(type, member), sizeof(((type *)0)->member), WORD                                         \
     }
 
-/* An array of structs, or one struct that is there when the member at `count` is not 0. */
+/* An array of structs, in what holds it or elsewhere, or one struct that is there when the member at `count` is not 0.
+ */
 struct list {
     const char *name, *item; /* "cpus", "cpu" */
     const struct column *columns;
     uint32_t array, count; /* offsets in what holds them */
     uint16_t stride;       /* bytes; 0: one struct */
     uint8_t column_count, count_width;
+    bool elsewhere; /* a pointer to the array is at `array` */
 };
 
-#define LIST(name, item, columns, type, array, count)                                                                  \
+#define LIST(name, item, columns, type, array, count, elsewhere)                                                       \
     {                                                                                                                  \
         name, item, columns, offsetof(type, array), offsetof(type, count), sizeof(((type *)0)->array[0]),              \
-            sizeof(columns) / sizeof((columns)[0]), sizeof(((type *)0)->count)                                         \
+            sizeof(columns) / sizeof((columns)[0]), sizeof(((type *)0)->count), elsewhere                              \
     }
 #define ONE(name, columns, present)                                                                                    \
     {                                                                                                                  \
         name "s", name, columns, 0, offsetof(struct machine, present), 0, sizeof(columns) / sizeof((columns)[0]),      \
-            sizeof(((struct machine *)0)->present)                                                                     \
+            sizeof(((struct machine *)0)->present), false                                                              \
     }
 
 /* Text as it is. */

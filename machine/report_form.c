@@ -317,9 +317,11 @@ static void show(struct report *report, const struct column *column, const void 
 static void items(struct report *report, const struct list *list, const void *holder, uint32_t *index,
                   const uint32_t *bridge)
 {
-    const uint8_t *base = holder;
+    const uint8_t *base = holder, *array = base + list->array;
     uint64_t count = value_of(base + list->count, list->count_width);
 
+    if (list->elsewhere)
+        array = *(const uint8_t *const *)(const void *)array;
     if (list->stride == 0 && count > 1)
         count = 1;
     for (uint64_t i = 0; i < count; i++) {
@@ -327,7 +329,7 @@ static void items(struct report *report, const struct list *list, const void *ho
         if (bridge != NULL)
             report_number(report, "bridge", *bridge);
         for (unsigned j = 0; j < list->column_count; j++)
-            show(report, &list->columns[j], base + list->array + i * list->stride);
+            show(report, &list->columns[j], array + i * list->stride);
         report_item_end(report);
     }
 }

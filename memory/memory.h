@@ -46,9 +46,11 @@ const void *vm_map_tables(uint64_t physical, uint64_t size);
 /* After machine_finish: maps all RAM, starts the frame allocator, drops the identity mapping. */
 void vm_take_memory(struct machine *machine);
 
-/* Makes RAM of the code that only learned the machine (boot_code_start); whoever calls it afterwards faults. So it does
- * with the guard pages of boot's stacks and with tables that nobody took. Once, after vm_take_memory. Gives the bytes
- * that the frame allocator got. */
+/* Both make RAM of what is needed no more; each once, after vm_take_memory, and give the bytes that the frame allocator
+ * got. The first: the guard pages of boot's stacks, where nothing is ever mapped, and tables that nobody took. */
+uint64_t vm_release_spare(void);
+/* The code that only learned the machine (boot_code_start) and what it wrote to (boot_bss_start): whoever calls it
+ * afterwards faults. */
 uint64_t vm_release_boot_code(void);
 /* Whether an address of the image is in a page that was given away. */
 bool vm_is_released(const void *address);

@@ -11,6 +11,10 @@
  * The tables are shared by all CPUs and changed under one lock. Looking an address up takes none: tables are never
  * given back, and an entry is written at once. What is mapped or unmapped is so for all CPUs when the call returns
  * (mmu_synchronise).
+ *
+ * Where each process has a top table of its own, the kernel's half of it is a copy, made once. What the copies lead to
+ * is shared, so they are true as long as the kernel's top table gets no new entries: none are made from the first copy
+ * on, and what may be needed then is prepared just before.
  */
 #include <lib/bytes.h>
 #include <lib/log.h>
@@ -24,9 +28,11 @@
 /* The pool lasts for what is mapped before memory is known (with EFI: the handoff, the memory map, vmos.conf and the
  * firmware's tables, which may lie in different GiBs, and the serial port); the last pages of it map the arena, and
  * what is left when the machine is known is given away. */
-enum { POOL_PAGES = 18, POOL_RESERVED = 2, DEVICE_RECORDS = 24 };
+enum { TOP_ENTRIES = 512, POOL_PAGES = 18, POOL_RESERVED = 2, DEVICE_RECORDS = 24 };
 
 #define LARGE_PAGE (UINT64_C(2) << 20)
+/* Registers that are mapped after the first process was made find room for this much at least. */
+#define DEVICE_LATER (UINT64_C(4) << 30)
 /* Ranges so far apart that the map of frames would take more than this part of memory are not all used. */
 #define METADATA_PART   256
 #define METADATA_ALWAYS (UINT64_C(512) << 10)
@@ -41,11 +47,12 @@ static struct {
     uint64_t start, next, end; /* physical; next == end: nothing left */
 } arena;
 static bool taking_memory, frames_ready;
+static bool top_copied; /* the top table is as it will be */
 
 static uint64_t image_physical, table_pages, frame_map_size;
 static struct span { /* of physical memory, in whole pages */
     uint64_t base, end;
-} released[4]; /* of the image: RAM like all other */
+} released[5]; /* of the image: RAM like all other */
 static unsigned released_count;
 
 /* Registers that are mapped, newest first; the first few records need no heap. */
@@ -137,6 +144,14 @@ uint64_t virtual_to_physical(const void *address)
     panic("%p has no physical address: it is neither in RAM nor in the kernel image", address);
 }
 
+/* As page_map, in the kernel's tables. */
+static enum status map(uintptr_t at, uint64_t physical, uint64_t size, unsigned access)
+{
+    if (top_copied && !page_top_entries(&kernel_table, at, size, false))
+        return STATUS_LIMIT;
+    return page_map(&kernel_table, at, physical, size, access);
+}
+
 bool vm_lookup(const void *address, unsigned *access)
 {
     return page_lookup(&kernel_table, (uintptr_t)address, NULL, access);
@@ -171,8 +186,7 @@ static const void *map_tables(uint64_t physical, uint64_t size)
         /* Up to an odd MiB: page by page, since what a larger leaf covers need not be of one kind. */
         uint64_t behind = run_end(page, align_down(page + LARGE_PAGE / 2, LARGE_PAGE) + LARGE_PAGE / 2, false);
         behind = behind < end ? behind : end;
-        enum status status =
-            page_map(&kernel_table, (uintptr_t)physical_to_virtual(page), page, behind - page, MMU_READ);
+        enum status status = map((uintptr_t)physical_to_virtual(page), page, behind - page, MMU_READ);
         if (status != STATUS_OK) {
             log_warn("memory", "0x%llx cannot be mapped to be read: %s", (unsigned long long)page, status_text(status));
             return NULL;
@@ -227,7 +241,7 @@ static bool map_ram(uint64_t base, uint64_t end, unsigned access)
     if (base < end)
         status = page_unmap(&kernel_table, at, end - base);
     if (base < end && status == STATUS_OK)
-        status = page_map(&kernel_table, at, base, end - base, access);
+        status = map(at, base, end - base, access);
     if (status != STATUS_OK)
         log_error("memory", "memory from 0x%llx to 0x%llx cannot be mapped and is not used: %s",
                   (unsigned long long)base, (unsigned long long)end, status_text(status));
@@ -413,17 +427,20 @@ static uint64_t release(const char *start, const char *end)
     return (after.total - before.total) * PAGE_SIZE;
 }
 
-uint64_t vm_release_boot_code(void)
+uint64_t vm_release_spare(void)
 {
-    uint64_t size = release(boot_code_start, boot_code_end);
+    uint64_t size = release(boot_stack_guard, boot_stack_guard + PAGE_SIZE);
     unsigned first = 0;
 
-    /* Nothing is ever mapped where guard pages are. */
-    size += release(boot_stack_guard, boot_stack_guard + PAGE_SIZE);
     size += release(boot_exception_guard, boot_exception_guard_end);
     first = pool_used;
     pool_used = POOL_PAGES;
     return size + release((const char *)pool[first], (const char *)pool[POOL_PAGES]);
+}
+
+uint64_t vm_release_boot_code(void)
+{
+    return release(boot_code_start, boot_code_end) + release(boot_bss_start, boot_bss_end);
 }
 
 bool vm_is_released(const void *address)
@@ -479,7 +496,7 @@ static volatile void *map_device(uint64_t physical, uint64_t size)
     uintptr_t at = device_place(first, pages);
     enum status status = STATUS_LIMIT;
     if (at - DEVICE_BASE < DEVICE_SIZE && pages - 1 < DEVICE_SIZE - (at - DEVICE_BASE))
-        status = page_map(&kernel_table, at, first, pages, MMU_WRITE | MMU_DEVICE);
+        status = map(at, first, pages, MMU_WRITE | MMU_DEVICE);
     struct device_mapping *record = status == STATUS_OK ? new_record() : NULL;
     if (record == NULL) {
         if (status == STATUS_OK) {
@@ -533,7 +550,7 @@ static uintptr_t make_stack(unsigned slot)
     for (unsigned i = 0; i < STACK_PAGES; i++) {
         uint64_t physical = frames_allocate(0, 0);
         uintptr_t at = stack_at(slot) + i * PAGE_SIZE;
-        if (physical != 0 && page_map(&kernel_table, at, physical, PAGE_SIZE, MMU_WRITE) == STATUS_OK)
+        if (physical != 0 && map(at, physical, PAGE_SIZE, MMU_WRITE) == STATUS_OK)
             continue;
         if (physical != 0)
             frames_free(physical, 0);
@@ -568,6 +585,31 @@ void vm_stack_destroy(uintptr_t top)
 
     if (unmap_stack(slot, STACK_PAGES))
         stacks_used[slot / 64] &= ~(UINT64_C(1) << slot % 64);
+    lock_release(&lock, saved);
+}
+
+/* ---- The kernel's half of other spaces ------------------------------------------------------------------ */
+
+/* Without memory for it there will be fewer registers and stacks: they are refused one by one. */
+static void prepare_top(void)
+{
+    uint64_t left = DEVICE_BASE + DEVICE_SIZE - device_next, later = left < DEVICE_LATER ? left : DEVICE_LATER;
+
+    if (later != 0)
+        page_top_entries(&kernel_table, device_next, later, true);
+    page_top_entries(&kernel_table, STACK_BASE, STACKS * (uint64_t)STACK_STRIDE, true);
+    mmu_synchronise(false);
+    top_copied = true;
+}
+
+void vm_copy_kernel_half(void *top)
+{
+    uintptr_t saved = lock_take(&lock);
+    const pte *kernel = table_at(kernel_table.root);
+
+    if (!top_copied)
+        prepare_top();
+    memcpy((pte *)top + TOP_ENTRIES / 2, kernel + TOP_ENTRIES / 2, TOP_ENTRIES / 2 * sizeof(pte));
     lock_release(&lock, saved);
 }
 

@@ -131,7 +131,7 @@ static uint8_t carry_out(struct virtio_blk_model *blk, const struct virtio_model
     }
 }
 
-static uint32_t handle(struct virtio_model *model, void *context, const struct virtio_model_request *request)
+static uint32_t serve(struct virtio_model *model, void *context, const struct virtio_model_request *request)
 {
     struct virtio_blk_model *blk = context;
     uint32_t written = 0;
@@ -166,7 +166,7 @@ static const struct virtio_model_class base = {
     .queue_count = 1,
     .queue_sizes = {128},
     .config_size = 60,
-    .handle = handle,
+    .handle = serve,
 };
 
 struct owner { /* the class, with the features of this one */

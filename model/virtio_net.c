@@ -61,7 +61,7 @@ static uint32_t send(struct virtio_model *model, struct virtio_net_model *net,
     return 0;
 }
 
-static uint32_t handle(struct virtio_model *model, void *context, const struct virtio_model_request *request)
+static uint32_t serve(struct virtio_model *model, void *context, const struct virtio_model_request *request)
 {
     return request->queue == TRANSMIT ? send(model, context, request) : VIRTIO_MODEL_HOLD;
 }
@@ -158,7 +158,7 @@ struct virtio_net_model *virtio_net_create(const struct virtio_model_options *op
         .queue_count = 3,
         .queue_sizes = {ring, ring, 64},
         .config_size = 24,
-        .handle = handle,
+        .handle = serve,
     };
     net->options = *from;
     net->core = virtio_model_create(&owner->class, net, options, evil);

@@ -8,7 +8,7 @@ struct rng {
     unsigned answers;
 };
 
-static uint32_t handle(struct virtio_model *model, void *context, const struct virtio_model_request *request)
+static uint32_t serve(struct virtio_model *model, void *context, const struct virtio_model_request *request)
 {
     struct rng *rng = context;
     enum virtio_model_evil evil = virtio_model_evil(model);
@@ -39,7 +39,7 @@ static const struct virtio_model_class class = {
     .class_code = 0x00ff00,
     .queue_count = 1,
     .queue_sizes = {8},
-    .handle = handle,
+    .handle = serve,
 };
 
 struct virtio_model *virtio_rng_create(const struct virtio_model_options *options, enum virtio_model_evil evil)

@@ -34,6 +34,8 @@ extern char image_start[], text_start[], text_end[], rodata_start[], rodata_end[
     bss_start[], bss_end[], image_end[];
 /* The end of text and the beginning of rodata: code that runs only while the machine is being learned. */
 extern char boot_code_start[], boot_code_end[];
+/* Within bss: what that code writes to. */
+extern char boot_bss_start[], boot_bss_end[];
 extern char boot_stack_guard[], boot_stack_bottom[], boot_stack_top[], boot_exception_guard[],
     boot_exception_guard_end[];
 

@@ -161,7 +161,9 @@ void timer_start(struct timer *timer, uint64_t deadline_ns)
     struct cpu *self = cpu_local();
     struct timer_queue *queue = queue_of(self);
 
-    if (timer->cpu != self)
+    if (timer->cpu != self && timer->for_threads)
+        timer_cancel_soon(timer);
+    else if (timer->cpu != self)
         timer_cancel(timer);
     uintptr_t saved = lock_take(&queue->lock);
     const struct timer *first = queue->first;
@@ -183,11 +185,33 @@ void timer_start(struct timer *timer, uint64_t deadline_ns)
     cpu_interrupts_restore(interrupts);
 }
 
+/* A thread's, which may have been started anew here while it was still firing there. */
+static bool fires_elsewhere(const struct timer *timer)
+{
+    bool firing = false;
+
+    for (unsigned i = 0; i < cpu_count() && timer->for_threads && !firing; i++) {
+        struct cpu *cpu = cpu_at(i);
+        if (cpu == NULL || cpu == cpu_local())
+            continue;
+        struct timer_queue *queue = queue_of(cpu);
+        uintptr_t saved = lock_take(&queue->lock);
+        firing = queue->firing == timer;
+        lock_release(&queue->lock, saved);
+    }
+    return firing;
+}
+
 /* What is firing elsewhere may start itself again before it ends, so it is taken out again until it does not. */
 void timer_cancel(struct timer *timer)
 {
-    while (take_out(timer))
+    while (take_out(timer) || fires_elsewhere(timer))
         ipi_relax();
+}
+
+void timer_cancel_soon(struct timer *timer)
+{
+    (void)take_out(timer);
 }
 
 /* An alarm may come early, when the hardware cannot count as far as the deadline: then it is just armed again. The
@@ -204,6 +228,7 @@ void clock_alarm(void)
         struct timer *timer = queue->first;
         unlink_timer(queue, timer);
         queue->firing = timer;
+        cpu_local()->kernel_wanted |= !timer->for_threads;
         lock_release(&queue->lock, saved);
         timer->fire(timer);
         saved = lock_take(&queue->lock);

@@ -36,7 +36,8 @@ void clock_report(struct printer *printer);
 /* A one-shot timer; the memory is the caller's and must live until it fires or is cancelled. `fire` runs
  * in interrupt context with interrupts disabled, on the CPU that has started the timer. One CPU at a time may start
  * or cancel a timer, any CPU; once timer_cancel has returned it does not fire, and is not firing on another CPU: so
- * nobody holds a lock meanwhile that `fire` takes. */
+ * nobody holds a lock meanwhile that `fire` takes. One that is `for_threads` may be started while it fires elsewhere:
+ * its `fire` takes the objects' lock and looks whether its time has come. */
 struct timer {
     uint64_t deadline_ns;
     void (*fire)(struct timer *timer);
@@ -44,9 +45,12 @@ struct timer {
     struct timer *next; /* from here on clock.c's own */
     struct cpu *cpu;    /* whose queue it is, or was last, in */
     bool armed;
+    bool for_threads; /* set by the caller: firing is no reason to wake the kernel's own thread */
 };
 void timer_start(struct timer *timer, uint64_t deadline_ns); /* moves it when already armed */
 void timer_cancel(struct timer *timer);
+/* The same for who holds a lock that `fire` takes: it may just be firing on another CPU when this returns. */
+void timer_cancel_soon(struct timer *timer);
 
 /* cpu_sleep(), with the time slept counted as idle; returns at once when another CPU has called ipi_wake for this one
  * since the last time. */

@@ -10,6 +10,7 @@
 
 struct machine;
 struct timer;
+struct user_context;
 
 enum { CPU_MAX = 64 }; /* further ones are left alone */
 
@@ -29,6 +30,12 @@ struct cpu {
     uint32_t interrupt_depth; /* >0 while an interrupt handler runs */
     uint64_t stack_guard, stack_top;
     uint64_t exception_stack, exception_stack_top; /* for what must not or cannot use the other */
+    struct user_context *context;                  /* user.h: what runs, or ran last, in user mode here */
+    uintptr_t user_stack;                          /* ARCH/user.c: the kernel's stack pointer while user mode runs */
+    void *scheduler;                               /* kernel/process/thread.h */
+    uintptr_t user_scratch;                        /* ARCH/user.S: a register's worth, while one is needed */
+    bool lending;       /* user mode may run, or this CPU is about to sleep: ipi_wake interrupts */
+    bool kernel_wanted; /* an interrupt was the kernel's own thread's, which user mode makes room for */
     uint64_t idle_ns, idle_ticks, interrupts, ipis_taken;
     uint64_t asleep_since_ns; /* while `sleeping` */
     uint32_t places_held;     /* lock.h */
@@ -45,6 +52,8 @@ struct cpu {
     void (*call)(void *context); /* smp_call */
     void *call_context;
     uint32_t call_state;
+    void *trace;                             /* kernel/trace.h: what it has recorded; NULL: nothing */
+    uint64_t traced;                         /* how many events, ever */
     uint64_t start_counter, arrival_counter; /* the boot CPU's when it started this one, and this one's */
 };
 struct cpu *cpu_local(void);

@@ -22,6 +22,7 @@
 #include <platform/interrupt.h>
 #include <platform/ipi.h>
 #include <lib/log.h>
+#include <lib/malloc.h>
 
 enum route_state { ROUTE_NEW, ROUTE_OPEN, ROUTE_HELD };
 
@@ -45,40 +46,59 @@ struct route {
 _Static_assert(INTERRUPT_MAX_ROUTES <= UINT8_MAX, "route.anchor holds an index");
 
 static struct lock lock = {.name = "interrupt routes", .place = LOCK_PLACE_ROUTES};
-static struct route routes[INTERRUPT_MAX_ROUTES];
 static uint64_t spurious_count;
+
+/* Memory for routes comes as they are needed, a group at a time, and stays. */
+enum { GROUP_SIZE = 16, GROUPS = INTERRUPT_MAX_ROUTES / GROUP_SIZE };
+static struct route *groups[GROUPS];
+static uint32_t route_count; /* that there is memory for; read without the lock */
+
+_Static_assert(INTERRUPT_MAX_ROUTES % GROUP_SIZE == 0, "groups are whole");
 
 void interrupt_init(const struct machine *machine)
 {
     controller_init(machine);
 }
 
-static bool route_valid(uint32_t route)
+/* One of the first route_count. */
+static struct route *route_at(uint32_t route)
 {
-    return route < INTERRUPT_MAX_ROUTES && routes[route].kind != ROUTE_FREE;
+    return &groups[route / GROUP_SIZE][route % GROUP_SIZE];
 }
 
+static bool route_valid(uint32_t route)
+{
+    return route < __atomic_load_n(&route_count, __ATOMIC_ACQUIRE) && route_at(route)->kind != ROUTE_FREE;
+}
+
+/* INTERRUPT_MAX_ROUTES: none is free, and there can be no more. */
 static uint32_t find_free(void)
 {
     uint32_t route = 0;
 
-    while (route < INTERRUPT_MAX_ROUTES && routes[route].kind != ROUTE_FREE)
+    while (route < route_count && route_at(route)->kind != ROUTE_FREE)
         route++;
+    if (route < route_count || route == INTERRUPT_MAX_ROUTES)
+        return route;
+    groups[route / GROUP_SIZE] = calloc(GROUP_SIZE, sizeof(struct route));
+    if (groups[route / GROUP_SIZE] == NULL)
+        return INTERRUPT_MAX_ROUTES;
+    __atomic_store_n(&route_count, route_count + GROUP_SIZE, __ATOMIC_RELEASE);
     return route;
 }
 
+/* Its anchor; INTERRUPT_MAX_ROUTES: nobody has attached to it. */
 static uint32_t find_line(uint32_t line)
 {
-    uint32_t route = 0;
-
-    while (route < INTERRUPT_MAX_ROUTES && (routes[route].kind != ROUTE_LINE || routes[route].line != line))
-        route++;
-    return route < INTERRUPT_MAX_ROUTES ? routes[route].anchor : route;
+    for (uint32_t route = 0; route < route_count; route++)
+        if (route_at(route)->kind == ROUTE_LINE && route_at(route)->line == line)
+            return route_at(route)->anchor;
+    return INTERRUPT_MAX_ROUTES;
 }
 
 static void fill(uint32_t route, enum route_kind kind, const char *who, interrupt_handler *handler, void *context)
 {
-    routes[route] = (struct route){
+    *route_at(route) = (struct route){
         .handler = handler,
         .context = context,
         .who = who,
@@ -93,11 +113,11 @@ static enum status attach_shared(uint32_t anchor, const struct machine_line *lin
 {
     bool edge = line->trigger == TRIGGER_EDGE, low = line->polarity == POLARITY_LOW;
 
-    if (routes[anchor].edge != edge || routes[anchor].low != low)
+    if (route_at(anchor)->edge != edge || route_at(anchor)->low != low)
         log_warn("interrupt", "line %u is shared with another trigger or polarity; that of %s stays", line->line,
-                 routes[anchor].who);
+                 route_at(anchor)->who);
 
-    *slot = routes[anchor].handler == NULL ? anchor : find_free();
+    *slot = route_at(anchor)->handler == NULL ? anchor : find_free();
     return *slot < INTERRUPT_MAX_ROUTES ? STATUS_OK : STATUS_LIMIT;
 }
 
@@ -118,16 +138,16 @@ static enum status attach_line(const struct machine_line *line, const char *who,
         enum status status = attach_shared(anchor, line, &slot);
         if (status != STATUS_OK)
             return status;
-        routes[anchor].shared = true;
+        route_at(anchor)->shared = true;
     }
 
     bool shared = !first && slot == anchor;
     fill(slot, ROUTE_LINE, who, handler, context);
-    routes[slot].line = line->line;
-    routes[slot].anchor = (uint8_t)anchor;
-    routes[slot].edge = line->trigger == TRIGGER_EDGE;
-    routes[slot].low = line->polarity == POLARITY_LOW;
-    routes[slot].shared = shared;
+    route_at(slot)->line = line->line;
+    route_at(slot)->anchor = (uint8_t)anchor;
+    route_at(slot)->edge = line->trigger == TRIGGER_EDGE;
+    route_at(slot)->low = line->polarity == POLARITY_LOW;
+    route_at(slot)->shared = shared;
     *route = slot;
     return STATUS_OK;
 }
@@ -169,10 +189,10 @@ enum status interrupt_direct(uint32_t route, unsigned cpu, struct message *messa
     if (cpu >= cpu_count())
         return STATUS_OUT_OF_RANGE;
     uintptr_t saved = lock_take(&lock);
-    if (route_valid(route) && routes[route].kind == ROUTE_MESSAGE && routes[route].handler != NULL)
+    if (route_valid(route) && route_at(route)->kind == ROUTE_MESSAGE && route_at(route)->handler != NULL)
         status = controller_direct(route, cpu, message);
     if (status == STATUS_OK)
-        routes[route].cpu = (uint8_t)cpu;
+        route_at(route)->cpu = (uint8_t)cpu;
     lock_release(&lock, saved);
     return status;
 }
@@ -183,10 +203,10 @@ static void apply_line_mask(uint32_t anchor)
 {
     bool open = false, held = false;
 
-    for (uint32_t i = 0; i < INTERRUPT_MAX_ROUTES; i++)
-        if (routes[i].kind == ROUTE_LINE && routes[i].anchor == anchor && routes[i].handler != NULL) {
-            open |= routes[i].state == ROUTE_OPEN;
-            held |= routes[i].state == ROUTE_HELD;
+    for (uint32_t i = 0; i < route_count; i++)
+        if (route_at(i)->kind == ROUTE_LINE && route_at(i)->anchor == anchor && route_at(i)->handler != NULL) {
+            open |= route_at(i)->state == ROUTE_OPEN;
+            held |= route_at(i)->state == ROUTE_HELD;
         }
     if (open && !held)
         controller_unmask(anchor);
@@ -198,12 +218,12 @@ static void set_state(uint32_t route, enum route_state state)
 {
     uintptr_t saved = lock_take(&lock);
 
-    if (route_valid(route) && routes[route].handler != NULL) {
-        if (state == ROUTE_HELD && routes[route].state == ROUTE_NEW)
+    if (route_valid(route) && route_at(route)->handler != NULL) {
+        if (state == ROUTE_HELD && route_at(route)->state == ROUTE_NEW)
             state = ROUTE_NEW;
-        __atomic_store_n(&routes[route].state, (uint8_t)state, __ATOMIC_RELEASE);
-        if (routes[route].kind == ROUTE_LINE)
-            apply_line_mask(routes[route].anchor);
+        __atomic_store_n(&route_at(route)->state, (uint8_t)state, __ATOMIC_RELEASE);
+        if (route_at(route)->kind == ROUTE_LINE)
+            apply_line_mask(route_at(route)->anchor);
         else if (state == ROUTE_OPEN)
             controller_unmask(route);
         else
@@ -227,29 +247,29 @@ void interrupt_unmask(uint32_t route)
 /* What is left of the route keeps its place, without a handler, until vacate(). */
 static void close_route(uint32_t route)
 {
-    __atomic_store_n(&routes[route].state, ROUTE_NEW, __ATOMIC_SEQ_CST);
-    routes[route].handler = NULL;
-    routes[route].who = "nobody";
-    if (routes[route].kind == ROUTE_LINE)
-        apply_line_mask(routes[route].anchor);
+    __atomic_store_n(&route_at(route)->state, ROUTE_NEW, __ATOMIC_SEQ_CST);
+    route_at(route)->handler = NULL;
+    route_at(route)->who = "nobody";
+    if (route_at(route)->kind == ROUTE_LINE)
+        apply_line_mask(route_at(route)->anchor);
     else
         controller_mask(route);
 }
 
 static void vacate(uint32_t route)
 {
-    uint32_t anchor = routes[route].kind == ROUTE_LINE ? routes[route].anchor : route;
+    uint32_t anchor = route_at(route)->kind == ROUTE_LINE ? route_at(route)->anchor : route;
     bool others = false;
 
-    for (uint32_t i = 0; i < INTERRUPT_MAX_ROUTES; i++)
-        others |= i != route && i != anchor && routes[i].kind == ROUTE_LINE && routes[i].anchor == anchor;
-    others |= routes[anchor].handler != NULL;
+    for (uint32_t i = 0; i < route_count; i++)
+        others |= i != route && i != anchor && route_at(i)->kind == ROUTE_LINE && route_at(i)->anchor == anchor;
+    others |= route_at(anchor)->handler != NULL;
 
     if (route != anchor)
-        routes[route] = (struct route){0};
+        *route_at(route) = (struct route){0};
     if (!others) {
         controller_release(anchor);
-        routes[anchor] = (struct route){0};
+        *route_at(anchor) = (struct route){0};
     }
 }
 
@@ -267,11 +287,11 @@ static void wait_for_handlers(uint32_t anchor)
 void interrupt_detach(uint32_t route)
 {
     uintptr_t saved = lock_take(&lock);
-    bool attached = route_valid(route) && routes[route].handler != NULL;
+    bool attached = route_valid(route) && route_at(route)->handler != NULL;
 
     if (attached)
         close_route(route);
-    uint32_t anchor = attached && routes[route].kind == ROUTE_LINE ? routes[route].anchor : route;
+    uint32_t anchor = attached && route_at(route)->kind == ROUTE_LINE ? route_at(route)->anchor : route;
     lock_release(&lock, saved);
     if (!attached)
         return;
@@ -285,25 +305,25 @@ void interrupt_detach(uint32_t route)
 
 static void call(uint32_t route)
 {
-    if (__atomic_load_n(&routes[route].state, __ATOMIC_SEQ_CST) != ROUTE_OPEN)
+    if (__atomic_load_n(&route_at(route)->state, __ATOMIC_SEQ_CST) != ROUTE_OPEN)
         return;
-    interrupt_handler *handler = routes[route].handler;
+    interrupt_handler *handler = route_at(route)->handler;
     if (handler == NULL)
         return;
-    __atomic_fetch_add(&routes[route].count, 1, __ATOMIC_RELAXED);
-    handler(routes[route].context);
+    trace_interrupt(route, __atomic_fetch_add(&route_at(route)->count, 1, __ATOMIC_RELAXED));
+    handler(route_at(route)->context);
 }
 
 static void mask_storm(uint32_t anchor)
 {
     uintptr_t saved = lock_take(&lock);
 
-    log_error("interrupt", "line %u (%s) interrupts without pause; it is masked", routes[anchor].line,
-              routes[anchor].who);
-    routes[anchor].storm = 0;
-    for (uint32_t i = 0; i < INTERRUPT_MAX_ROUTES; i++)
-        if (routes[i].kind == ROUTE_LINE && routes[i].anchor == anchor && routes[i].state == ROUTE_OPEN)
-            routes[i].state = ROUTE_HELD;
+    log_error("interrupt", "line %u (%s) interrupts without pause; it is masked", route_at(anchor)->line,
+              route_at(anchor)->who);
+    route_at(anchor)->storm = 0;
+    for (uint32_t i = 0; i < route_count; i++)
+        if (route_at(i)->kind == ROUTE_LINE && route_at(i)->anchor == anchor && route_at(i)->state == ROUTE_OPEN)
+            route_at(i)->state = ROUTE_HELD;
     controller_mask(anchor);
     lock_release(&lock, saved);
 }
@@ -312,7 +332,7 @@ static void mask_storm(uint32_t anchor)
  * else runs. A busy device leaves pauses. A line whose score runs full is masked for good. */
 static void note_pace(uint32_t anchor, uint64_t arrived_ns)
 {
-    struct route *route = &routes[anchor];
+    struct route *route = route_at(anchor);
 
     if ((uint32_t)arrived_ns - route->left_ns < STORM_GAP_NS)
         route->storm++;
@@ -329,23 +349,24 @@ void interrupt_dispatch(uint32_t route)
     struct cpu *cpu = cpu_local();
 
     cpu->interrupts++;
+    cpu->kernel_wanted = true;
     if (!route_valid(route)) {
         interrupt_spurious("route", route);
         return;
     }
 
-    bool paced = routes[route].kind == ROUTE_LINE && !routes[route].edge && cpu->index == 0;
+    bool paced = route_at(route)->kind == ROUTE_LINE && !route_at(route)->edge && cpu->index == 0;
     cpu->interrupt_depth++;
     __atomic_store_n(&cpu->dispatching, route + 1, __ATOMIC_SEQ_CST);
     if (paced)
         note_pace(route, clock_now());
     call(route);
-    if (routes[route].shared)
-        for (uint32_t i = 0; i < INTERRUPT_MAX_ROUTES; i++)
-            if (i != route && routes[i].kind == ROUTE_LINE && routes[i].anchor == route)
+    if (route_at(route)->shared)
+        for (uint32_t i = 0; i < route_count; i++)
+            if (i != route && route_at(i)->kind == ROUTE_LINE && route_at(i)->anchor == route)
                 call(i);
     if (paced)
-        routes[route].left_ns = (uint32_t)clock_now();
+        route_at(route)->left_ns = (uint32_t)clock_now();
     __atomic_store_n(&cpu->dispatching, 0, __ATOMIC_RELEASE);
     cpu->interrupt_depth--;
 }
@@ -358,7 +379,7 @@ void interrupt_spurious(const char *what, uint32_t number)
 
 uint64_t interrupt_count(uint32_t route)
 {
-    return route_valid(route) ? routes[route].count : 0;
+    return route_valid(route) ? route_at(route)->count : 0;
 }
 
 void interrupt_report(struct printer *printer)
@@ -366,15 +387,15 @@ void interrupt_report(struct printer *printer)
     static const char *const states[] = {"masked", "open", "held"};
 
     controller_report(printer);
-    for (uint32_t i = 0; i < INTERRUPT_MAX_ROUTES; i++) {
-        const struct route *route = &routes[i];
+    for (uint32_t i = 0; i < route_count; i++) {
+        const struct route *route = route_at(i);
         char place[32];
 
         if (route->kind == ROUTE_FREE || route->handler == NULL)
             continue;
         snprintf(place, sizeof place, route->cpu != 0 ? "message to CPU %u" : "message", route->cpu);
         if (route->kind == ROUTE_LINE)
-            snprintf(place, sizeof place, "line %u%s", route->line, routes[route->anchor].shared ? ", shared" : "");
+            snprintf(place, sizeof place, "line %u%s", route->line, route_at(route->anchor)->shared ? ", shared" : "");
         print(printer, "route %u: %s, %s, %s, %llu taken\n", i, route->who, place, states[route->state],
               (unsigned long long)route->count);
     }

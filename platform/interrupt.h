@@ -63,6 +63,8 @@ uint64_t interrupt_count(uint32_t route);
 
 /* ARCH tells: this route's interrupt has arrived. ARCH acknowledges and ends it at the controller. */
 void interrupt_dispatch(uint32_t route);
+/* kernel/trace.c: handlers are about to run; how many times they have. */
+void trace_interrupt(uint32_t route, uint64_t count);
 void interrupt_spurious(const char *what, uint32_t number); /* counted; logged the first time */
 
 /* Finds and starts the controllers that `machine` names, every line masked; a machine without one is said so. */

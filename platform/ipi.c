@@ -49,26 +49,36 @@ bool ipi_send(struct cpu *to, enum ipi kind)
  * what the other has written, and no wake-up falls between. */
 void ipi_wake(struct cpu *to)
 {
-    if (to == NULL || to == cpu_local())
+    bool self = to == cpu_local();
+
+    /* This CPU is awake; but what runs on it may be a process, and who is to look again the kernel's own thread. */
+    if (to == NULL || (self && !to->lending))
         return;
     __atomic_store_n(&to->woken, true, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&to->sleeping, __ATOMIC_SEQ_CST))
+    if (self)
+        return;
+    if (__atomic_load_n(&to->sleeping, __ATOMIC_SEQ_CST) || __atomic_load_n(&to->lending, __ATOMIC_SEQ_CST))
         ipi_send(to, IPI_WAKE);
 }
 
-bool ipi_flush_others(void)
+static bool concerns(uint64_t mask, unsigned index)
 {
-    struct cpu *self = cpu_local();
+    return (mask >> index & 1) != 0 && cpus[index] != NULL && cpus[index] != cpu_local();
+}
+_Static_assert(CPU_MAX <= 64, "a bit for each CPU");
+
+bool ipi_flush(uint64_t mask)
+{
     uint64_t until = clock_now() + FLUSH_PATIENCE_NS;
     bool all = true;
 
     for (unsigned i = 0; i < cpu_count(); i++)
-        if (cpus[i] != self && cpus[i] != NULL) {
+        if (concerns(mask, i)) {
             __atomic_fetch_add(&cpus[i]->flushes_wanted, 1, __ATOMIC_SEQ_CST);
             ipi_send(cpus[i], IPI_FLUSH);
         }
     for (unsigned i = 0; i < cpu_count(); i++) {
-        if (cpus[i] == self || cpus[i] == NULL)
+        if (!concerns(mask, i))
             continue;
         while (__atomic_load_n(&cpus[i]->flushes_done, __ATOMIC_ACQUIRE) != cpus[i]->flushes_wanted &&
                clock_now() < until)
@@ -79,6 +89,11 @@ bool ipi_flush_others(void)
         }
     }
     return all;
+}
+
+bool ipi_flush_others(void)
+{
+    return ipi_flush(UINT64_MAX);
 }
 
 /* ---- Stopping --------------------------------------------------------------------------------------------------- */

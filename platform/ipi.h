@@ -20,13 +20,17 @@ enum ipi {
 /* False: the interrupt could not be sent, and will not come. */
 bool ipi_send(struct cpu *to, enum ipi kind);
 
-/* Makes this CPU look again whether to sleep, if it is not the one that asks: clock_sleep() returns at once, or at
- * the next call. What was written before is seen then. Cheap when the other one is awake. */
+/* Makes that CPU look again whether to sleep: clock_sleep() returns at once, or at the next call; and if a process runs
+ * there, also on the CPU that asks, that makes room for the kernel's own thread when it next comes to schedule(). What
+ * was written before is seen then. Cheap when the other one is awake. */
 void ipi_wake(struct cpu *to);
 
 /* Has every other CPU drop its TLB and returns when all have: they do it in the interrupt, or where they wait for a
- * lock. One caller at a time. False, and a sentence: one did not within a second. */
+ * lock. Callers do not wait with a lock that another caller needs. False, and a sentence: one did not within a
+ * second. */
 bool ipi_flush_others(void);
+/* The same for those of `mask`, a bit for each index; this CPU's does not count. */
+bool ipi_flush(uint64_t mask);
 
 /* Stops all other CPUs, as far as they listen. For panic. */
 void ipi_stop_others(void);

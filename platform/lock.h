@@ -16,14 +16,15 @@
 struct cpu;
 
 enum lock_place {
-    LOCK_PLACE_TEST,   /* kernel/selftest/smp.c */
-    LOCK_PLACE_ROUTES, /* platform/interrupt.c: the table of routes and the controllers' registers and tables */
-    LOCK_PLACE_SPACE,  /* memory/vm.c: the kernel's page tables, what they map, and the flush of other CPUs */
-    LOCK_PLACE_HEAP,   /* memory/heap.c */
-    LOCK_PLACE_FRAMES, /* memory/frames.c */
-    LOCK_PLACE_TIMERS, /* platform/clock.c: each CPU's queue has one; never two at a time */
-    LOCK_PLACE_RANDOM, /* kernel/random.c: the generator's key */
-    LOCK_PLACE_LOG,    /* kernel/log.c: the ring and the serial port's output: everybody may log */
+    LOCK_PLACE_TEST,    /* kernel/selftest/smp.c */
+    LOCK_PLACE_OBJECTS, /* kernel/process/: objects, handles, threads, run queues */
+    LOCK_PLACE_ROUTES,  /* platform/interrupt.c: the table of routes and the controllers' registers and tables */
+    LOCK_PLACE_SPACE,   /* memory/vm.c: the kernel's page tables, what they map, and the flush of other CPUs */
+    LOCK_PLACE_HEAP,    /* memory/heap.c */
+    LOCK_PLACE_FRAMES,  /* memory/frames.c */
+    LOCK_PLACE_TIMERS,  /* platform/clock.c: each CPU's queue has one; never two at a time */
+    LOCK_PLACE_RANDOM,  /* kernel/random.c: the generator's key */
+    LOCK_PLACE_LOG,     /* kernel/log.c: the ring and the serial port's output: everybody may log */
 };
 
 struct lock {

@@ -60,9 +60,17 @@ struct page_table {
  * was mapped there; STATUS_INVALID: unaligned, not canonical, or what no entry can say. */
 enum status page_map(const struct page_table *table, uintptr_t virtual_address, uint64_t physical, uint64_t size,
                      unsigned access);
+/* Whether every entry of the top table that [virtual, +size) touches leads somewhere; `add`: those that do not are
+ * given an empty table, as long as there is memory. */
+bool page_top_entries(const struct page_table *table, uintptr_t virtual_address, uint64_t size, bool add);
 /* Removes leaves; whole leaves only (STATUS_INVALID otherwise, and nothing is changed). What is not mapped is
  * passed over. Tables stay. Flushes this CPU's TLB. */
 enum status page_unmap(const struct page_table *table, uintptr_t virtual_address, uint64_t size);
+/* Frees the tables that lead to addresses from 0 to below `end`, and beyond as far as an entry of the top table covers
+ * more: nothing is mapped there any more, and no CPU looks at them. At most `most` of them, each by `release`. True:
+ * none is left. The root stays. */
+bool page_release_tables(const struct page_table *table, uintptr_t end, unsigned most,
+                         void (*release)(uint64_t physical));
 /* Where an address leads, to the byte; false when nothing is mapped. Either result may be NULL. */
 bool page_lookup(const struct page_table *table, uintptr_t virtual_address, uint64_t *physical, unsigned *access);
 
@@ -71,6 +79,11 @@ bool page_lookup(const struct page_table *table, uintptr_t virtual_address, uint
 /* Registers, uncached. Mapped for good; the same place twice gives the same address. NULL: no space, or RAM.
  * Works from vm_init on, before the frame allocator does. */
 volatile void *vm_map_device(uint64_t physical, uint64_t size);
+
+/* For mmu_space_init, where user and kernel share a top table: copies the upper half of the kernel's into the one at
+ * `top`. From the first call on the kernel's gets no new entries, so that the copies stay true: what would need one is
+ * refused. */
+void vm_copy_kernel_half(void *top);
 
 /* Zeroed, physically contiguous pages for tables that a controller reads; NULL when there are none. */
 void *pages_allocate(unsigned order);

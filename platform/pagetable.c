@@ -115,6 +115,18 @@ enum status page_map(const struct page_table *table, uintptr_t virtual_address, 
     return status;
 }
 
+bool page_top_entries(const struct page_table *table, uintptr_t virtual_address, uint64_t size, bool add)
+{
+    pte *entries = entries_at(table, table->root);
+    unsigned last = index_of(virtual_address + (size - 1), TOP_LEVEL);
+
+    for (unsigned i = index_of(virtual_address, TOP_LEVEL); i <= last; i++)
+        if (!mmu_present(entries[i]) && (!add || !add_table(table, &entries[i])))
+            return false;
+    mmu_entries_written();
+    return true;
+}
+
 /* ---- Unmapping and looking up --------------------------------------------------------------------- */
 
 /* One level deeper each time, MMU_LEVELS at most. NOLINTNEXTLINE(misc-no-recursion) */
@@ -188,4 +200,41 @@ bool page_lookup(const struct page_table *table, uintptr_t virtual_address, uint
     if (access != NULL)
         *access = mmu_access_of(*leaf);
     return true;
+}
+
+/* ---- Taking tables apart --------------------------------------------------------------------------- */
+
+struct release {
+    const struct page_table *table;
+    unsigned left;
+    void (*release)(uint64_t physical);
+};
+
+/* Frees the tables that the first `count` entries lead to, the lowest without a look at what is in them. False: there
+ * are more than may be freed now. One level deeper each time, MMU_LEVELS at most. NOLINTNEXTLINE(misc-no-recursion) */
+static bool release_in(struct release *work, uint64_t table, unsigned level, unsigned count)
+{
+    pte *entries = entries_at(work->table, table);
+
+    for (unsigned i = 0; i < count; i++) {
+        if (!mmu_present(entries[i]) || mmu_is_leaf(entries[i], level))
+            continue;
+        uint64_t physical = mmu_physical(entries[i]);
+        if ((level > 1 && !release_in(work, physical, level - 1, ENTRIES)) || work->left == 0)
+            return false;
+        work->left--;
+        entries[i] = 0;
+        work->release(physical);
+    }
+    return true;
+}
+
+bool page_release_tables(const struct page_table *table, uintptr_t end, unsigned most,
+                         void (*release)(uint64_t physical))
+{
+    struct release work = {.table = table, .left = most, .release = release};
+    bool done = release_in(&work, table->root, TOP_LEVEL, index_of(end - 1, TOP_LEVEL) + 1);
+
+    mmu_entries_written();
+    return done;
 }

@@ -44,9 +44,9 @@ PYTEST := $(PYTHON) -m pytest -q -rfEs -p no:cacheprovider -n 2 --color=no
 
 # What is booted is made before the tests, not by one of several that run at once.
 images: kernels
-	$Q$(foreach a,$(ARCHES),$(MAKE) --no-print-directory ARCH=$a image image-gcp image-aws image-azure &&) true
+	$Q$(foreach a,$(ARCHES),$(MAKE) --no-print-directory ARCH=$a build/$a/test-initrd.img build/$a/hostile-initrd.img image image-gcp image-aws image-azure &&) true
 
-##   make test        all tests of all three architectures, about ten minutes; last line: N passed, N failed
+##   make test        all tests of all three architectures, about twelve minutes; last line: N passed, N failed
 test: setup
 	$Q$(MAKE) --no-print-directory -j$$(nproc) images host
 	$Qrm -rf build/figures
@@ -73,7 +73,7 @@ fuzz: setup
 # the host's and without the analyzer, which knows no test's bounds; on the host memory does not run out. A stamp says
 # that a file is clean; it goes with the object, which knows the headers.
 LINT_SOURCES := $(wildcard $(addsuffix /*.c,lib machine platform platform/$(ARCH) memory authority driver/* kernel \
-                  kernel/selftest))
+                  kernel/process kernel/selftest))
 LINT_OWN     := $(if $(filter x64,$(ARCH)),$(LINT_SOURCES),$(wildcard platform/$(ARCH)/*.c))
 LINT_HOST    := $(wildcard model/*.c model/*/*.c tools/*/*.c)
 TIDY         := clang-tidy-$(LLVM) --quiet

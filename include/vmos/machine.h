@@ -319,19 +319,32 @@ struct machine_power {
 
 /* ---- The whole ------------------------------------------------------------------------------------- */
 
+/* Room for as much as readers may find of what there can be many of. The kernel gives it away when the machine is
+ * known, and keeps as much as there is. */
+struct machine_room {
+    struct machine_cpu cpus[MACHINE_MAX_CPUS];
+    struct memory_range memory[MACHINE_MAX_MEMORY_RANGES];
+    struct machine_memory_node memory_nodes[MACHINE_MAX_MEMORY_NODES];
+    struct machine_context contexts[MACHINE_MAX_CONTEXTS];
+    struct machine_host_bridge host_bridges[MACHINE_MAX_HOST_BRIDGES];
+    struct machine_virtio_slot virtio_slots[MACHINE_MAX_VIRTIO_SLOTS];
+    struct machine_iommu iommus[MACHINE_MAX_IOMMUS];
+    struct machine_iommu_scope iommu_scopes[MACHINE_MAX_IOMMU_SCOPES];
+};
+
 struct machine {
     char model[MACHINE_NAME_SIZE]; /* "QEMU Virtual Machine"; printable ASCII; empty when not said */
     bool has_acpi, has_device_tree;
 
     uint32_t cpu_count;
-    struct machine_cpu cpus[MACHINE_MAX_CPUS];
+    struct machine_cpu *cpus;
     uint32_t isa; /* MACHINE_ISA_*, rv64: what every enabled hart has */
 
     uint32_t memory_count;
-    struct memory_range memory[MACHINE_MAX_MEMORY_RANGES]; /* after machine_finish: sorted, disjoint */
+    struct memory_range *memory; /* after machine_finish: sorted, disjoint */
 
     uint32_t memory_node_count;
-    struct machine_memory_node memory_nodes[MACHINE_MAX_MEMORY_NODES];
+    struct machine_memory_node *memory_nodes;
 
     /* x64 */
     uint64_t local_apic;    /* physical base of the memory-mapped local APIC */
@@ -358,7 +371,7 @@ struct machine {
     struct machine_aplic aplics[MACHINE_MAX_APLICS];
     struct machine_imsic imsic;
     uint32_t context_count;
-    struct machine_context contexts[MACHINE_MAX_CONTEXTS];
+    struct machine_context *contexts;
 
     struct machine_register pm_timer; /* 3.579545 MHz counter */
     bool pm_timer_32bit;
@@ -370,14 +383,14 @@ struct machine {
     struct machine_uart uarts[MACHINE_MAX_UARTS];
 
     uint32_t host_bridge_count;
-    struct machine_host_bridge host_bridges[MACHINE_MAX_HOST_BRIDGES];
+    struct machine_host_bridge *host_bridges;
     uint32_t virtio_slot_count;
-    struct machine_virtio_slot virtio_slots[MACHINE_MAX_VIRTIO_SLOTS];
+    struct machine_virtio_slot *virtio_slots;
 
     uint32_t iommu_count;
-    struct machine_iommu iommus[MACHINE_MAX_IOMMUS];
+    struct machine_iommu *iommus;
     uint32_t iommu_scope_count;
-    struct machine_iommu_scope iommu_scopes[MACHINE_MAX_IOMMU_SCOPES];
+    struct machine_iommu_scope *iommu_scopes;
     uint32_t reserved_region_count;
     struct machine_reserved_region reserved_regions[MACHINE_MAX_RESERVED_REGIONS];
 
@@ -392,5 +405,18 @@ struct machine {
     /* machine.c's own: which arrays have been full, so that it is said once; how much was found wrong. */
     uint32_t full, complaints;
 };
+
+/* Its long lists are empty ones in `room`. */
+static inline void machine_use_room(struct machine *machine, struct machine_room *room)
+{
+    machine->cpus = room->cpus;
+    machine->memory = room->memory;
+    machine->memory_nodes = room->memory_nodes;
+    machine->contexts = room->contexts;
+    machine->host_bridges = room->host_bridges;
+    machine->virtio_slots = room->virtio_slots;
+    machine->iommus = room->iommus;
+    machine->iommu_scopes = room->iommu_scopes;
+}
 
 #endif

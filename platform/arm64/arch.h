@@ -12,6 +12,9 @@
 #define PHYSMAP_SIZE (UINT64_C(64) << 40)
 #define DEVICE_BASE  UINT64_C(0xffffc00000000000)
 #define DEVICE_SIZE  (UINT64_C(1) << 40)
+#define USER_TOP     (UINT64_C(1) << 47)
+#define ARCH_MACHINE 183 /* e_machine of its programs [ELF gABI, "ELF Header"] */
+#define ARCH_RECORD  0   /* from a frame pointer to the caller's and the return address */
 
 /* How EFI firmware is called, and whether it must be asked on which CPU it runs. */
 #define ARCH_EFI_CALL

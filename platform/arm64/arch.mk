@@ -3,6 +3,8 @@
 ARCH_CFLAGS  := --target=aarch64-unknown-none-elf -march=armv8-a -mgeneral-regs-only -mstrict-align -mcmodel=tiny -fno-pie \
                 --start-no-unused-arguments -fdirect-access-external-data \
                 --end-no-unused-arguments
+ARCH_USER_CFLAGS := --target=aarch64-unknown-none-elf -march=armv8-a -mcmodel=tiny \
+                    --start-no-unused-arguments -fdirect-access-external-data --end-no-unused-arguments
 ARCH_LDFLAGS := -m aarch64elf
 QEMU         := qemu-system-aarch64
 QEMU_MACHINE := -M virt,gic-version=3 -cpu max

@@ -44,7 +44,9 @@ enter_el1:
     mrs x0, CurrentEL
     cmp x0, #2 << 2
     b.lo 4f
-    ldr x0, =1 << 31 | 1 << 29      /* RW: EL1 is AArch64; HCD: there is nobody to call */
+    /* RW: EL1 is AArch64. HCD: there is nobody to call. APK, API: pointer authentication is EL1's to switch; one
+     * instruction of it, which user mode may use at any time, would come to where there are no vectors. */
+    ldr x0, =1 << 31 | 1 << 29 | 1 << 41 | 1 << 40
     msr hcr_el2, x0
     isb
     mrs x0, cnthctl_el2

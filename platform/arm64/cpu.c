@@ -5,6 +5,7 @@
 
 #include <lib/log.h>
 #include <platform/mmu.h>
+#include <platform/user.h>
 
 /* What exceptions find before the kernel has its own per-CPU data. */
 struct cpu boot_local = {
@@ -48,6 +49,7 @@ void cpu_init(struct cpu *cpu)
     if (has_pan())
         __asm__ volatile(".inst 0xd500419f" ::: "memory"); /* msr pan, #1 */
     __asm__ volatile("msr daifclr, #4" ::: "memory");      /* system errors are reported when they happen */
+    user_init_cpu();
 }
 
 /* ---- Interrupts and sleep --------------------------------------------------------------------------- */
@@ -119,35 +121,42 @@ bool cpu_random(uint64_t *value)
 
 /* ---- Report ----------------------------------------------------------------------------------------- */
 
-static const char *model_name(uint64_t midr)
+/* How many branches overwrite a model's history [Arm, Spectre-BHB white paper, "Loop workaround"], and which of them
+ * read ahead or are not concerned at all [Arm, Cache Speculation Side-channels, variants 2 and 3]. */
+const struct cpu_model *cpu_model(void)
 {
-    static const struct {
-        uint8_t implementer;
-        uint16_t part;
-        const char *name;
-    } models[] = {
-        {0x00, 0x051, "QEMU's generic processor"},
-        {0x41, 0xd03, "Arm Cortex-A53"},
-        {0x41, 0xd05, "Arm Cortex-A55"},
-        {0x41, 0xd07, "Arm Cortex-A57"},
-        {0x41, 0xd08, "Arm Cortex-A72"},
-        {0x41, 0xd0b, "Arm Cortex-A76"},
-        {0x41, 0xd0c, "Arm Neoverse N1"},
-        {0x41, 0xd40, "Arm Neoverse V1"},
-        {0x41, 0xd49, "Arm Neoverse N2"},
-        {0x41, 0xd4f, "Arm Neoverse V2"},
-        {0x41, 0xd84, "Arm Neoverse V3"},
-        {0x41, 0xd8e, "Arm Neoverse N3"},
-        {0x46, 0x001, "Fujitsu A64FX"},
-        {0x6d, 0xd49, "Microsoft Azure Cobalt 100"},
-        {0xc0, 0xac3, "Ampere-1"},
-        {0xc0, 0xac4, "Ampere-1A"},
+    static const struct cpu_model models[] = {
+        {0x00, 0x051, "QEMU's generic processor", 0, 0},
+        {0x41, 0xd04, "Arm Cortex-A35", 0, MODEL_IN_ORDER},
+        {0x41, 0xd03, "Arm Cortex-A53", 0, MODEL_IN_ORDER},
+        {0x41, 0xd05, "Arm Cortex-A55", 0, MODEL_IN_ORDER},
+        {0x41, 0xd07, "Arm Cortex-A57", 8, 0},
+        {0x41, 0xd08, "Arm Cortex-A72", 8, 0},
+        {0x41, 0xd0a, "Arm Cortex-A75", 0, MODEL_READS_AHEAD},
+        {0x41, 0xd0b, "Arm Cortex-A76", 24, 0},
+        {0x41, 0xd0c, "Arm Neoverse N1", 24, 0},
+        {0x41, 0xd0d, "Arm Cortex-A77", 24, 0},
+        {0x41, 0xd40, "Arm Neoverse V1", 32, 0},
+        {0x41, 0xd41, "Arm Cortex-A78", 32, 0},
+        {0x41, 0xd44, "Arm Cortex-X1", 32, 0},
+        {0x41, 0xd47, "Arm Cortex-A710", 32, 0},
+        {0x41, 0xd48, "Arm Cortex-X2", 32, 0},
+        {0x41, 0xd49, "Arm Neoverse N2", 32, 0},
+        {0x41, 0xd4f, "Arm Neoverse V2", 132, 0},
+        {0x41, 0xd84, "Arm Neoverse V3", 0, 0},
+        {0x41, 0xd8e, "Arm Neoverse N3", 0, 0},
+        {0x46, 0x001, "Fujitsu A64FX", 0, 0},
+        {0x6d, 0xd49, "Microsoft Azure Cobalt 100", 32, 0},
+        {0xc0, 0xac3, "Ampere-1", 11, 0},
+        {0xc0, 0xac4, "Ampere-1A", 0, 0},
     };
+    static const struct cpu_model unknown = {.name = "unknown model"};
+    uint64_t midr = system_read(midr_el1);
 
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
         if (models[i].implementer == (midr >> 24 & 0xff) && models[i].part == (midr >> 4 & 0xfff))
-            return models[i].name;
-    return "unknown model";
+            return &models[i];
+    return &unknown;
 }
 
 void cpu_report(struct printer *printer)
@@ -165,10 +174,11 @@ void cpu_report(struct printer *printer)
         {"bti", system_field(system_read(id_aa64pfr1_el1), PFR1_BTI) != 0},
     };
 
-    print(printer, "model: %s, r%llup%llu (midr 0x%llx)\n", model_name(midr), (unsigned long long)(midr >> 20 & 15),
+    print(printer, "model: %s, r%llup%llu (midr 0x%llx)\n", cpu_model()->name, (unsigned long long)(midr >> 20 & 15),
           (unsigned long long)(midr & 15), (unsigned long long)midr);
     print(printer, "affinity: 0x%llx\n", (unsigned long long)(system_read(mpidr_el1) & UINT64_C(0xff00ffffff)));
-    print(printer, "protections on: wxn%s\n", has_pan() ? " pan" : "");
+    print(printer, "protections on: wxn%s%s\n", has_pan() ? " pan" : "",
+          (system_read(tcr_el1) >> TCR_UPPER_KERNEL_SHIFT & 1) != 0 ? " e0pd" : "");
     for (unsigned present = 2; present-- > 0;) {
         print(printer, present != 0 ? "features:" : "absent:");
         for (size_t i = 0; i < sizeof features / sizeof features[0]; i++)
@@ -176,6 +186,7 @@ void cpu_report(struct printer *printer)
                 print(printer, " %s", features[i].name);
         print(printer, "\n");
     }
+    speculation_report(printer);
 }
 
 /* ---- What may not be there ------------------------------------------------------------------------------ */

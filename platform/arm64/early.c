@@ -16,6 +16,8 @@ struct boot_translation boot_translation;
 
 enum { TABLE_ENTRIES = 512, FDT_HEADER_SIZE = 40, FDT_LARGEST = 2 << 20 };
 
+enum { MMFR0_ASID = 4, MMFR0_ASID_16 = 2, MMFR2_E0PD = 60 }; /* [Arm ARM §D17.2] */
+
 #define FDT_MAGIC      UINT32_C(0xd00dfeed)
 #define MPIDR_AFFINITY UINT64_C(0xff00ffffff)
 
@@ -54,9 +56,13 @@ static uint64_t translation_control(void)
 {
     uint64_t physical_bits = system_field(system_read(id_aa64mmfr0_el1), 0);
 
+    uint64_t long_asids = system_field(system_read(id_aa64mmfr0_el1), MMFR0_ASID) == MMFR0_ASID_16,
+             upper_kernel = system_field(system_read(id_aa64mmfr2_el1), MMFR2_E0PD) != 0;
+
     if (physical_bits > TCR_IPS_48_BITS)
         physical_bits = TCR_IPS_48_BITS;
-    return TCR_SIZES | TCR_LOWER_WALKS | TCR_UPPER_WALKS | TCR_UPPER_4KIB | physical_bits << TCR_IPS_SHIFT;
+    return TCR_SIZES | TCR_LOWER_WALKS | TCR_UPPER_WALKS | TCR_UPPER_4KIB | physical_bits << TCR_IPS_SHIFT |
+           long_asids << TCR_ASID_16_SHIFT | upper_kernel << TCR_UPPER_KERNEL_SHIFT;
 }
 
 void boot_early(uint64_t argument, uint64_t counter, uint64_t level, enum boot_protocol protocol)

@@ -38,6 +38,7 @@ static void open_ipi(void)
 void controller_init(const struct machine *machine)
 {
     machine_known = machine;
+    psci_init(machine);
     cpu_local()->controller = &boot_gic_cpu;
     switch (machine->gic.version) {
     case 2:

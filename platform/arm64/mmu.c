@@ -1,12 +1,14 @@
 /*
  * mmu.c: page-table entries for 4 KiB pages and 48 bits [Arm ARM DDI 0487 §D8.3], and the caches that hold them.
  *
- * boot_early() calls the encoders before there is translation.
+ * boot_early() calls the encoders before there is translation. The two halves have roots of their own: the kernel's
+ * entries are global, users' belong to an ASID, which is in TTBR0_EL1 beside its root.
  */
 #include "local.h"
 
 #include <lib/bytes.h>
 #include <platform/mmu.h>
+#include <platform/user.h>
 
 enum {
     ENTRY_VALID = 1 << 0,
@@ -119,9 +121,98 @@ void mmu_drop_identity(void)
 {
 }
 
+/* ---- Spaces --------------------------------------------------------------------------------------------------------
+ */
+
+enum { ASID_SHIFT = 48 };
+
+/* What user addresses lead to while there is no space: nothing. */
+static uint64_t empty_root;
+
+void mmu_spaces_init(void)
+{
+    void *table = pages_allocate(0);
+
+    if (table == NULL)
+        panic("no memory for a table of no user addresses");
+    empty_root = virtual_to_physical(table);
+}
+
+unsigned mmu_identifier_count(void)
+{
+    return (system_read(tcr_el1) >> TCR_ASID_16_SHIFT & 1) != 0 ? 1u << 16 : 1u << 8;
+}
+
+/* The kernel's half has a root of its own. */
+void mmu_space_init(uint64_t root)
+{
+    (void)root;
+}
+
+static void drop_identifier_here(unsigned identifier)
+{
+    __asm__ volatile("dsb nshst\n\ttlbi aside1, %0\n\tdsb nsh\n\tisb" ::"r"((uint64_t)identifier << ASID_SHIFT)
+                     : "memory");
+}
+
+/* The first time on each CPU: the lower half is off as boot.S has left it. A CPU may remember that, too. */
+static void switch_lower_half_on(void)
+{
+    system_write(tcr_el1, system_read(tcr_el1) & ~(uint64_t)TCR_LOWER_OFF);
+    barrier_instructions();
+    mmu_flush_all();
+}
+
+void mmu_space_activate(uint64_t root, unsigned identifier)
+{
+    system_write(ttbr0_el1, (root != 0 ? root : empty_root) | (uint64_t)identifier << ASID_SHIFT);
+    barrier_instructions();
+    if ((system_read(tcr_el1) & TCR_LOWER_OFF) != 0)
+        switch_lower_half_on();
+    if (identifier == 0)
+        drop_identifier_here(0);
+}
+
+/* The hardware tells the other CPUs, all of them. */
+bool mmu_space_flush(unsigned identifier, uint64_t cpus)
+{
+    (void)cpus;
+    __asm__ volatile("dsb ishst\n\ttlbi aside1is, %0\n\tdsb ish\n\tisb" ::"r"((uint64_t)identifier << ASID_SHIFT)
+                     : "memory");
+    return true;
+}
+
+/* ---- Caches --------------------------------------------------------------------------------------------------------
+ */
+
+enum {                     /* CTR_EL0 [Arm ARM §D17.2.34] */
+       CTR_DATA_LINE = 16, /* DminLine, log2 of words */
+       CTR_DATA_NEEDS_NOTHING = 1 << 28,
+       CTR_CODE_NEEDS_NOTHING = 1 << 29,
+};
+
+static uint64_t data_line(void)
+{
+    return UINT64_C(4) << system_field(system_read(ctr_el0), CTR_DATA_LINE);
+}
+
+/* All of the code caches, as they may be looked up by addresses that the kernel does not use. It is rare. */
+void mmu_code_written(void *start, size_t size)
+{
+    uint64_t type = system_read(ctr_el0), line = data_line(), at = align_down((uintptr_t)start, line);
+
+    if ((type & CTR_DATA_NEEDS_NOTHING) == 0)
+        for (; at < (uintptr_t)start + size; at += line)
+            __asm__ volatile("dc cvau, %0" ::"r"(at) : "memory");
+    __asm__ volatile("dsb ish" ::: "memory");
+    if ((type & CTR_CODE_NEEDS_NOTHING) == 0)
+        __asm__ volatile("ic ialluis" ::: "memory");
+    __asm__ volatile("dsb ish\n\tisb" ::: "memory");
+}
+
 void cache_clean(const void *start, size_t size)
 {
-    uint64_t line = UINT64_C(4) << (system_read(ctr_el0) >> 16 & 15); /* DminLine */
+    uint64_t line = data_line();
 
     for (uint64_t at = align_down((uintptr_t)start, line); at < (uintptr_t)start + size; at += line)
         __asm__ volatile("dc cvac, %0" ::"r"(at) : "memory");

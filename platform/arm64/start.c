@@ -16,11 +16,16 @@ enum { TABLE_ENTRIES = 512, TABLES_ORDER = 2, LEVELS = 4 };
 #define PSCI_CPU_ON UINT64_C(0xc4000003)
 
 static pte *tables;
-static const struct machine *machine_known;
+static enum power_conduit conduit;
 
-int64_t psci(const struct machine *machine, uint64_t function, uint64_t first, uint64_t second, uint64_t third)
+void psci_init(const struct machine *machine)
 {
-    switch (machine->power.psci) {
+    conduit = machine->power.psci;
+}
+
+int64_t psci(uint64_t function, uint64_t first, uint64_t second, uint64_t third)
+{
+    switch (conduit) {
     case CONDUIT_HVC:
         return call_hypervisor(function, first, second, third);
     case CONDUIT_SMC:
@@ -44,7 +49,6 @@ bool cpu_start_prepare(const struct machine *machine)
         log_warn("cpu", "the machine has other CPUs and no PSCI to start them by; they stay off");
         return false;
     }
-    machine_known = machine;
     tables = pages_allocate(TABLES_ORDER);
     if (tables == NULL) {
         log_error("cpu", "no memory for the page tables that other CPUs start with; they stay off");
@@ -82,8 +86,8 @@ const char *cpu_start(struct cpu *cpu)
                                          "the firmware does not like the address to start at"};
 
     cache_clean(cpu, sizeof *cpu);
-    int64_t result = psci(machine_known, PSCI_CPU_ON, cpu->hardware_id, virtual_to_physical(secondary_entry),
-                          virtual_to_physical(cpu));
+    int64_t result =
+        psci(PSCI_CPU_ON, cpu->hardware_id, virtual_to_physical(secondary_entry), virtual_to_physical(cpu));
     if (result == 0)
         return NULL;
     int32_t code = -(int32_t)result;

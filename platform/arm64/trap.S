@@ -35,11 +35,48 @@
     b overflow
     .endm
 
+/* From user mode: the stack is user_run's frame (user.S), and is that of a CPU that does nothing, so there is room. Two
+ * registers wait below it until the context is known. */
+    .macro user_vector handler
+    .balign 128
+    stp x0, x1, [sp, #-16]
+    mrs x0, tpidr_el1
+    ldr x0, [x0, #CPU_CONTEXT]
+    stp x2, x3, [x0, #CONTEXT_X(2)]
+    ldp x2, x3, [sp, #-16]
+    stp x2, x3, [x0, #CONTEXT_X(0)]
+    stp x4, x5, [x0, #CONTEXT_X(4)]
+    stp x6, x7, [x0, #CONTEXT_X(6)]
+    stp x8, x9, [x0, #CONTEXT_X(8)]
+    stp x10, x11, [x0, #CONTEXT_X(10)]
+    stp x12, x13, [x0, #CONTEXT_X(12)]
+    stp x14, x15, [x0, #CONTEXT_X(14)]
+    stp x16, x17, [x0, #CONTEXT_X(16)]
+    stp x18, x19, [x0, #CONTEXT_X(18)]
+    stp x20, x21, [x0, #CONTEXT_X(20)]
+    stp x22, x23, [x0, #CONTEXT_X(22)]
+    stp x24, x25, [x0, #CONTEXT_X(24)]
+    stp x26, x27, [x0, #CONTEXT_X(26)]
+    stp x28, x29, [x0, #CONTEXT_X(28)]
+    mrs x1, sp_el0
+    mrs x2, elr_el1
+    mrs x3, spsr_el1
+    stp x30, x1, [x0, #CONTEXT_X(30)]
+    stp x2, x3, [x0, #CONTEXT_PC]
+    mov x29, sp
+    b \handler
+    .endm
+
     .section .text.trap, "ax"
     .balign 2048
     .global trap_vectors
 trap_vectors:
-    .irp number, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    .irp number, 0, 1, 2, 3, 4, 5, 6, 7
+    vector \number
+    .endr
+    user_vector user_synchronous
+    user_vector user_interrupt
+    .irp number, 10, 11, 12, 13, 14, 15
     vector \number
     .endr
 
@@ -155,4 +192,58 @@ call_monitor:
 call_semihosting:
     may_trap hlt #0xf000
 9999:
+    ret
+
+/* ---- Between the kernel and user memory: as user mode might do it, whatever the kernel could ------------------------ */
+
+/*
+ * (to, from, size), size not 0: false when it could not all be read. ldtr and sttr are refused what user mode is
+ * refused, on each CPU, so PAN need not be lifted and a CPU without it is no worse. The mask says nothing that the caller
+ * has not checked; it is for a CPU that goes on before it knows what the check said.
+ */
+    .section .text.copy, "ax"
+    .global copy_from_user
+copy_from_user:
+    and x1, x1, #USER_ADDRESSES
+    subs x2, x2, #8
+    b.lo 2f
+1:  may_trap ldtr x3, [x1]
+    add x1, x1, #8
+    str x3, [x0], #8
+    subs x2, x2, #8
+    b.hs 1b
+2:  adds x2, x2, #8
+    b.eq 4f
+3:  may_trap ldtrb w3, [x1]
+    add x1, x1, #1
+    strb w3, [x0], #1
+    subs x2, x2, #1
+    b.ne 3b
+4:  mov w0, #1
+    ret
+9999:
+    mov w0, #0
+    ret
+
+    .global copy_to_user
+copy_to_user:
+    and x0, x0, #USER_ADDRESSES
+    subs x2, x2, #8
+    b.lo 2f
+1:  ldr x3, [x1], #8
+    may_trap sttr x3, [x0]
+    add x0, x0, #8
+    subs x2, x2, #8
+    b.hs 1b
+2:  adds x2, x2, #8
+    b.eq 4f
+3:  ldrb w3, [x1], #1
+    may_trap sttrb w3, [x0]
+    add x0, x0, #1
+    subs x2, x2, #1
+    b.ne 3b
+4:  mov w0, #1
+    ret
+9999:
+    mov w0, #0
     ret

@@ -7,6 +7,7 @@
 #include <lib/printf.h>
 #include <platform/interrupt.h>
 #include <platform/mmu.h>
+#include <platform/user.h>
 
 _Static_assert(offsetof(struct trap_frame, sp) == FRAME_SP, "trap_frame.h");
 _Static_assert(offsetof(struct trap_frame, elr) == FRAME_ELR, "trap_frame.h");
@@ -19,6 +20,13 @@ _Static_assert(offsetof(struct cpu, stack_guard) == CPU_STACK_GUARD, "trap_frame
 _Static_assert(offsetof(struct cpu, stack_top) == CPU_STACK_TOP, "trap_frame.h");
 _Static_assert(offsetof(struct cpu, exception_stack_top) == CPU_EXCEPTION_STACK_TOP, "trap_frame.h");
 _Static_assert(offsetof(struct cpu, self) == CPU_SELF, "trap_frame.h");
+_Static_assert(offsetof(struct cpu, context) == CPU_CONTEXT, "trap_frame.h");
+_Static_assert(offsetof(struct cpu, user_stack) == CPU_USER_STACK, "trap_frame.h");
+_Static_assert(offsetof(struct user_context, x) == CONTEXT_X(0), "trap_frame.h");
+_Static_assert(offsetof(struct user_context, sp) == CONTEXT_X(31), "trap_frame.h");
+_Static_assert(offsetof(struct user_context, pc) == CONTEXT_PC, "trap_frame.h");
+_Static_assert(offsetof(struct user_context, pstate) == CONTEXT_PC + 8, "trap_frame.h");
+_Static_assert(USER_TOP - 1 == USER_ADDRESSES, "trap_frame.h");
 
 /* trap.S */
 extern const struct {
@@ -79,12 +87,31 @@ void trap_handle(struct trap_frame *frame, uint64_t vector)
         controller_interrupt();
         return;
     case VECTOR_SYSTEM:
+    case VECTOR_USER_SYSTEM: /* it may have to do with the user program, or with nothing that runs */
         fault(frame);
     case VECTOR_OVERFLOW:
         overflow(frame);
     default:
         panic_at(frame, "%s %s, which this kernel never asked for", kinds[vector & 3], origins[vector >> 2 & 7]);
     }
+}
+
+/* ---- From user mode; called by user.S --------------------------------------------------------------- */
+
+struct user_context *trap_user_fault(struct user_context *context)
+{
+    uint64_t syndrome = system_read(esr_el1);
+    struct user_fault fault = syndrome_user_fault(syndrome, system_read(far_el1));
+
+    if (syndrome_is_call(syndrome)) /* the CPU names the instruction behind it */
+        context->pc -= sizeof(uint32_t);
+    return user_faulted(context, &fault);
+}
+
+struct user_context *trap_user_interrupt(struct user_context *context)
+{
+    controller_interrupt();
+    return user_interrupted(context);
 }
 
 /* ---- For panic -------------------------------------------------------------------------------------- */

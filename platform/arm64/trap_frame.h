@@ -16,13 +16,31 @@
 #define CPU_STACK_GUARD         32
 #define CPU_STACK_TOP           40
 #define CPU_EXCEPTION_STACK_TOP 56
+#define CPU_CONTEXT             64
+#define CPU_USER_STACK          72
 #define CPU_SELF                0
+
+/* The same of struct user_context, and where its extended state has FPCR and FPSR. */
+#define CONTEXT_X(n)     (8 * (n))
+#define CONTEXT_PC       256
+#define EXTENDED_CONTROL 512
+#define EXTENDED_SIZE    528
+
+/* user_history (speculation.c) where an instruction does it. */
+#define HISTORY_INSTRUCTION 0x80000000
+
+/* USER_TOP - 1 */
+#define USER_ADDRESSES 0x7fffffffffff
+
+/* ESR_EL1 after `svc #0` [Arm ARM DDI 0487 §D17.2.37]. */
+#define SYNDROME_SVC 0x56000000
 
 /* Which of the sixteen vectors [Arm ARM §D1.3.1.5]: four from each of EL1 with SP_EL0, EL1, EL0, EL0 in AArch32. */
 #define VECTOR_SYNCHRONOUS 4
 #define VECTOR_INTERRUPT   5
 #define VECTOR_FAST        6
 #define VECTOR_SYSTEM      7
+#define VECTOR_USER_SYSTEM 11
 #define VECTOR_OVERFLOW    16
 
 #ifndef __ASSEMBLER__

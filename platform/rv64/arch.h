@@ -11,6 +11,9 @@
 #define PHYSMAP_SIZE (UINT64_C(128) << 30)
 #define DEVICE_BASE  UINT64_C(0xfffffff000000000)
 #define DEVICE_SIZE  (UINT64_C(32) << 30)
+#define USER_TOP     (UINT64_C(1) << 38)
+#define ARCH_MACHINE 243   /* e_machine of its programs [ELF gABI, "ELF Header"] */
+#define ARCH_RECORD  (-16) /* from a frame pointer to the caller's and the return address */
 
 /* How EFI firmware is called, and whether it must be asked on which CPU it runs. */
 #define ARCH_EFI_CALL

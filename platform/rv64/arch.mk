@@ -2,6 +2,8 @@
 # no global offset table is needed.
 ARCH_CFLAGS  := --target=riscv64-unknown-none-elf -march=rv64imac -mabi=lp64 -mcmodel=medany -mrelax -fno-pie \
                 -Wno-unused-command-line-argument
+ARCH_USER_CFLAGS := --target=riscv64-unknown-none-elf -march=rv64gc -mabi=lp64d -mcmodel=medany -mrelax \
+                    -Wno-unused-command-line-argument
 ARCH_LDFLAGS := -m elf64lriscv
 QEMU         := qemu-system-riscv64
 QEMU_MACHINE := -M virt,aia=aplic-imsic

@@ -8,6 +8,7 @@
 #include <platform/clock.h>
 #include <platform/interrupt.h>
 #include <platform/mmu.h>
+#include <platform/user.h>
 
 /* For traps before cpu_init(). */
 struct cpu boot_local = {
@@ -26,7 +27,7 @@ struct cpu *cpu_local(void)
     return cpu;
 }
 
-/* Supervisor access to user pages and the floating-point and vector units stay off. */
+/* Supervisor access to user pages and the vector unit stay off; user_init_cpu says whether floating point is on. */
 void cpu_init(struct cpu *cpu)
 {
     cpu->self = cpu;
@@ -41,6 +42,7 @@ void cpu_init(struct cpu *cpu)
     __asm__ volatile("mv tp, %0" ::"r"(cpu) : "memory");
     csr_clear(sstatus, SSTATUS_SUM | SSTATUS_MXR | SSTATUS_FS | SSTATUS_VS);
     csr_set(sie, 1 << INTERRUPT_EXTERNAL | 1 << INTERRUPT_SOFTWARE);
+    user_init_cpu();
 }
 
 void cpu_report(struct printer *printer)
@@ -49,7 +51,10 @@ void cpu_report(struct printer *printer)
 
     print(printer, "hart: %llu\n", (unsigned long long)cpu_local()->hardware_id);
     sbi_report(printer);
-    print(printer, "paging: Sv39, supervisor access to user memory off\n");
+    print(printer, "paging: Sv39, %u address spaces told apart, kernel access to user memory off\n",
+          mmu_identifier_count());
+    print(printer, "user programs: floating point (F, D) %s, vector (V) off, counters off but time\n",
+          (csr_read(sstatus) & SSTATUS_FS) != 0 ? "on" : "absent");
     print(printer, "timer compare register (Sstc): %s\n", timer_has_sstc() ? "in use" : "not in use");
     print(printer, "interrupts by message (Ssaia): %s\n", controller_has_messages() ? "in use" : "not in use");
     print(printer, "entropy source (Zkr): %s\n", cpu_random(&random) ? "present" : "absent");
@@ -81,10 +86,14 @@ bool cpu_interrupts_enabled(void)
 }
 
 /* wfi ends when an interrupt that sie enables is pending, also with sstatus.SIE off [§3.3.3]: so one that came
- * after the caller's last look ends it at once, and is taken in the moment in which SIE is on. */
+ * after the caller's last look ends it at once, and is taken in the moment in which SIE is on. The firmware's own
+ * interrupts end it too, as when another hart has it do a fence here; they are no reason to look at anything. */
 void cpu_sleep(void)
 {
-    __asm__ volatile("wfi\n\tcsrsi sstatus, %0\n\tcsrci sstatus, %0" ::"i"(SSTATUS_SIE) : "memory");
+    do
+        __asm__ volatile("wfi" ::: "memory");
+    while ((csr_read(sip) & csr_read(sie)) == 0);
+    __asm__ volatile("csrsi sstatus, %0\n\tcsrci sstatus, %0" ::"i"(SSTATUS_SIE) : "memory");
 }
 
 /* A fence without predecessor or successor is Zihintpause's hint, and nothing on a CPU without it. */

@@ -6,12 +6,19 @@
 #ifndef CSR_H
 #define CSR_H
 
-#define SSTATUS_SIE (1 << 1)
-#define SSTATUS_SPP (1 << 8)
-#define SSTATUS_VS  (3 << 9)
-#define SSTATUS_FS  (3 << 13)
-#define SSTATUS_SUM (1 << 18)
-#define SSTATUS_MXR (1 << 19)
+#define SSTATUS_SIE  (1 << 1)
+#define SSTATUS_SPIE (1 << 5)
+#define SSTATUS_SPP  (1 << 8)
+#define SSTATUS_VS   (3 << 9)
+#define SSTATUS_FS   (3 << 13)
+#define SSTATUS_SUM  (1 << 18)
+#define SSTATUS_MXR  (1 << 19)
+
+#define SSTATUS_FS_INITIAL (1 << 13)
+#define SSTATUS_FS_CLEAN   (2 << 13)
+#define SSTATUS_FS_DIRTY   (3 << 13)
+
+#define COUNTER_TIME (1 << 1) /* in scounteren [§4.1.5] */
 
 #define INTERRUPT_SOFTWARE 1 /* bit numbers in sie and sip, and causes */
 #define INTERRUPT_TIMER    5
@@ -19,12 +26,16 @@
 
 #define SATP_SV39       8 /* in the mode field, bits 63:60 */
 #define SATP_MODE_SHIFT 60
+#define SATP_ASID_SHIFT 44
+#define SATP_ASID_BITS  16 /* at most */
 
-#define CSR_SEED     0x015 /* Zkr [RISC-V Cryptography Extensions 1.0.1 §4.1] */
-#define CSR_STIMECMP 0x14d /* Sstc [RISC-V "stimecmp / vstimecmp" Extension 1.0 §2] */
-#define CSR_SISELECT 0x150 /* Ssaia [RISC-V AIA 1.0 §2.3] */
-#define CSR_SIREG    0x151
-#define CSR_STOPEI   0x15c
+#define CSR_SEED      0x015 /* Zkr [RISC-V Cryptography Extensions 1.0.1 §4.1] */
+#define CSR_SENVCFG   0x10a /* [§4.1.10] */
+#define CSR_SSTATEEN0 0x10c /* Smstateen [RISC-V State Enable Extension 1.0 §2] */
+#define CSR_STIMECMP  0x14d /* Sstc [RISC-V "stimecmp / vstimecmp" Extension 1.0 §2] */
+#define CSR_SISELECT  0x150 /* Ssaia [RISC-V AIA 1.0 §2.3] */
+#define CSR_SIREG     0x151
+#define CSR_STOPEI    0x15c
 
 #ifndef __ASSEMBLER__
 

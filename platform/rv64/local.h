@@ -30,6 +30,27 @@ extern char trap_entry[], trap_emergency_bottom[], trap_emergency_top[];
  * that was in use has no room. */
 void trap_handle(struct trap_frame *frame, bool overflow);
 
+#define CAUSE_INTERRUPT (UINT64_C(1) << 63)
+
+enum { /* [RISC-V Privileged Architecture 1.12 table 4.2] */
+       CAUSE_ILLEGAL_INSTRUCTION = 2,
+       CAUSE_BREAKPOINT = 3,
+       CAUSE_FETCH_PAGE = 12,
+       CAUSE_LOAD_PAGE = 13,
+       CAUSE_STORE_PAGE = 15,
+};
+
+/* trap.c: an exception in words; an interrupt, by its number; x1 to x31, three a line */
+const char *trap_name(uint64_t cause);
+void trap_interrupt(uint64_t number);
+void trap_report_registers(const uint64_t x[31], struct printer *printer);
+
+/* user.c; called by user.S with interrupts disabled: a trap from user mode that is not a system call */
+struct user_context *user_trapped(struct user_context *context, uint64_t cause, uint64_t value);
+
+/* mmu.c: whether something is mapped at an address of the space that is active on this CPU, and for what */
+bool mmu_space_lookup(uintptr_t address, unsigned *access);
+
 /* trap.c: a register of 1, 2 or 4 bytes at a place that firmware names; false when nothing answers there, which
  * on rv64 is an access fault. */
 bool device_answers(const volatile void *address, unsigned width);

@@ -6,12 +6,13 @@
  *
  * boot_early() calls the encoders before translation: no tables of addresses here.
  */
-#include "csr.h"
+#include "local.h"
 #include "sbi.h"
 
-#include <platform/cpu.h>
+#include <lib/log.h>
 #include <platform/ipi.h>
 #include <platform/mmu.h>
+#include <platform/user.h>
 
 enum {
     ENTRY_VALID = 1 << 0,
@@ -88,9 +89,19 @@ unsigned mmu_largest_leaf(void)
     return 2;
 }
 
-uint64_t mmu_kernel_root(void)
+static uint64_t active_root(void)
 {
     return (csr_read(satp) & ENTRY_PAGE_MASK) << PAGE_SHIFT;
+}
+
+/* First called before there is any other. */
+uint64_t mmu_kernel_root(void)
+{
+    static uint64_t root;
+
+    if (root == 0)
+        root = active_root();
+    return root;
 }
 
 /* A CPU may remember that an entry was not valid [§4.2.1], so new ones need the fence, too. */
@@ -104,40 +115,114 @@ void mmu_flush(uintptr_t virtual_address)
     __asm__ volatile("sfence.vma %0, zero" ::"r"(virtual_address) : "memory");
 }
 
+/* What was fetched as code too: a CPU that another one could not reach through the firmware is told by ipi.c. */
 void mmu_flush_all(void)
 {
-    __asm__ volatile("sfence.vma" ::: "memory");
+    __asm__ volatile("sfence.vma\n\tfence.i" ::: "memory");
 }
 
-/* The harts that run, but this one, of the 64 from `first` on. */
-static uint64_t others_from(uint64_t first)
+/* Those of `cpus` that run, but this one, of the 64 harts from `first` on. */
+static uint64_t others_from(uint64_t cpus, uint64_t first)
 {
     uint64_t mask = 0;
 
     for (unsigned i = 0; i < cpu_count(); i++)
-        if (cpu_at(i) != NULL && cpu_at(i) != cpu_local() && cpu_at(i)->hardware_id - first < 64)
+        if ((cpus >> i & 1) != 0 && cpu_at(i) != NULL && cpu_at(i) != cpu_local() &&
+            cpu_at(i)->hardware_id - first < 64)
             mask |= UINT64_C(1) << (cpu_at(i)->hardware_id - first);
     return mask;
 }
 
-/* Others may also remember that there was nothing [§4.2.1]. The firmware reaches harts with interrupts off; a call for
- * each 64 of them, when it is the turn of the first. */
-bool mmu_synchronise(bool unmapped)
+/* The firmware reaches harts with interrupts off; a call for each 64 of them, when it is the turn of the first. */
+static bool fence_others(enum sbi_fence kind, uint64_t cpus, unsigned identifier)
 {
     bool done = true;
 
     for (unsigned i = 0; i < cpu_count() && cpu_count() > 1; i++) {
-        uint64_t first = cpu_at(i)->hardware_id / 64 * 64, mask = others_from(first);
+        uint64_t first = cpu_at(i)->hardware_id / 64 * 64, mask = others_from(cpus, first);
         bool again = false;
         for (unsigned before = 0; before < i; before++)
             again |= cpu_at(before)->hardware_id / 64 * 64 == first;
         if (!again && mask != 0)
-            done = sbi_fence(first, mask) && done;
+            done = sbi_fence(kind, first, mask, identifier) && done;
     }
-    return done || ipi_flush_others() || !unmapped;
+    return done;
+}
+
+/* Others may also remember that there was nothing [§4.2.1]. */
+bool mmu_synchronise(bool unmapped)
+{
+    return fence_others(SBI_FENCE_TRANSLATIONS, UINT64_MAX, 0) || ipi_flush_others() || !unmapped;
 }
 
 /* boot.S entered the upper half by way of a page fault: the lower half has been empty from the start. */
 void mmu_drop_identity(void)
 {
+}
+
+/* ---- Spaces ------------------------------------------------------------------------------------------------------ */
+
+/* The kernel runs with identifier 0; its own pages are global and belong to none. A space's top table has both halves:
+ * the user's, and a copy of the kernel's entries. */
+
+static uint64_t satp_of(uint64_t root, unsigned identifier)
+{
+    return (uint64_t)SATP_SV39 << SATP_MODE_SHIFT | (uint64_t)identifier << SATP_ASID_SHIFT | root >> PAGE_SHIFT;
+}
+
+/* Bits that the CPU does not have read as zero [§4.1.11]; those that it has are the lowest. */
+unsigned mmu_identifier_count(void)
+{
+    static unsigned count;
+
+    if (count == 0) {
+        uintptr_t saved = cpu_interrupts_disable();
+        uint64_t before = csr_read(satp);
+        csr_write(satp, before | ((UINT64_C(1) << SATP_ASID_BITS) - 1) << SATP_ASID_SHIFT);
+        count = (unsigned)(csr_swap(satp, before) >> SATP_ASID_SHIFT & ((1u << SATP_ASID_BITS) - 1)) + 1;
+        mmu_flush_all(); /* what was remembered meanwhile, by an identifier that will be somebody's */
+        cpu_interrupts_restore(saved);
+    }
+    return count;
+}
+
+void mmu_space_init(uint64_t root)
+{
+    vm_copy_kernel_half(physical_to_virtual(root));
+}
+
+/* Of the identifier's entries, none of them global. In a register even if it is 0: x0 would mean all of them. */
+static void flush_identifier(unsigned identifier)
+{
+    __asm__ volatile("mv t0, %0\n\tsfence.vma zero, t0" ::"r"((uint64_t)identifier) : "t0", "memory");
+}
+
+void mmu_space_activate(uint64_t root, unsigned identifier)
+{
+    csr_write(satp, satp_of(root != 0 ? root : mmu_kernel_root(), root != 0 ? identifier : 0));
+    if (root == 0 || identifier == 0)
+        flush_identifier(0);
+}
+
+bool mmu_space_flush(unsigned identifier, uint64_t cpus)
+{
+    flush_identifier(identifier);
+    return fence_others(SBI_FENCE_SPACE, cpus, identifier) || ipi_flush(cpus);
+}
+
+/* The kernel's own top table is not in the physmap, and has nothing below USER_TOP. */
+bool mmu_space_lookup(uintptr_t address, unsigned *access)
+{
+    struct page_table table = {.root = active_root(), .table_at = physical_to_virtual};
+
+    return address < USER_TOP && table.root != mmu_kernel_root() && page_lookup(&table, address, NULL, access);
+}
+
+void mmu_code_written(void *start, size_t size)
+{
+    (void)start;
+    (void)size;
+    __asm__ volatile("fence rw, rw\n\tfence.i" ::: "memory");
+    if (!fence_others(SBI_FENCE_CODE, UINT64_MAX, 0) && !ipi_flush_others())
+        log_error("mmu", "not every CPU was told of new code; it may run what lay there before");
 }

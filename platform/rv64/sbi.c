@@ -27,7 +27,6 @@ enum {
 
     TIME_SET = 0,
     IPI_SEND = 0,
-    FENCE_TRANSLATIONS = 1,
     HART_START = 0,
 
     RESET_SYSTEM = 0,
@@ -40,23 +39,24 @@ enum {
     CONSOLE_WRITE_BYTE = 2,
 };
 
-static struct sbi_result call_all(uint64_t extension, uint64_t function, const uint64_t arguments[4])
+static struct sbi_result call_all(uint64_t extension, uint64_t function, const uint64_t arguments[5])
 {
     register uint64_t a0 __asm__("a0") = arguments[0];
     register uint64_t a1 __asm__("a1") = arguments[1];
     register uint64_t a2 __asm__("a2") = arguments[2];
     register uint64_t a3 __asm__("a3") = arguments[3];
+    register uint64_t a4 __asm__("a4") = arguments[4];
     register uint64_t a6 __asm__("a6") = function;
     register uint64_t a7 __asm__("a7") = extension;
 
-    __asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a3), "r"(a6), "r"(a7) : "memory");
+    __asm__ volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a3), "r"(a4), "r"(a6), "r"(a7) : "memory");
     return (struct sbi_result){(int64_t)a0, a1};
 }
 
 static struct sbi_result call(uint64_t extension, uint64_t function, uint64_t argument0, uint64_t argument1,
                               uint64_t argument2)
 {
-    return call_all(extension, function, (const uint64_t[]){argument0, argument1, argument2, 0});
+    return call_all(extension, function, (const uint64_t[]){argument0, argument1, argument2, 0, 0});
 }
 
 /* 0 when the firmware would not say. */
@@ -167,10 +167,10 @@ bool sbi_interrupt(uint64_t hart)
     return call(SBI_IPI, IPI_SEND, 1, hart, 0).error == 0;
 }
 
-/* From address 0 on with size -1: everything [§8.2]. */
-bool sbi_fence(uint64_t first, uint64_t mask)
+/* The function has the kind's number. From address 0 on with size -1: everything [§8]. */
+bool sbi_fence(enum sbi_fence kind, uint64_t first, uint64_t mask, unsigned identifier)
 {
-    return call_all(SBI_FENCE, FENCE_TRANSLATIONS, (const uint64_t[]){mask, first, 0, UINT64_MAX}).error == 0;
+    return call_all(SBI_FENCE, kind, (const uint64_t[]){mask, first, 0, UINT64_MAX, identifier}).error == 0;
 }
 
 /* ---- Power ------------------------------------------------------------------------------------------ */

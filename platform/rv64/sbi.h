@@ -35,8 +35,13 @@ const char *sbi_timer_name(void);
 const char *sbi_hart_start(uint64_t hart, uint64_t address, uint64_t argument);
 /* Raises a hart's software interrupt; false when the firmware would not. */
 bool sbi_interrupt(uint64_t hart);
-/* Has the harts `first` + n, for each bit n of the mask, forget all translations, and returns when they have. */
-bool sbi_fence(uint64_t first, uint64_t mask);
+/* Has the harts `first` + n, for each bit n of the mask, forget something, and returns when they have. */
+enum sbi_fence {
+    SBI_FENCE_CODE = 0,         /* what they have fetched as code */
+    SBI_FENCE_TRANSLATIONS = 1, /* all of them */
+    SBI_FENCE_SPACE = 2,        /* those of one address-space identifier */
+};
+bool sbi_fence(enum sbi_fence kind, uint64_t first, uint64_t mask, unsigned identifier);
 
 /* Return only when the firmware would not, with its error; the first and the last need SBI_RESET. */
 int64_t sbi_power_off(bool failed);

@@ -71,6 +71,8 @@ save:
     sd s0, FRAME_RECORD_POINTER(sp)
     csrr t0, sstatus
     sd t0, FRAME_SSTATUS(sp)
+    li t0, SSTATUS_SUM              /* it may have been a copy to or from user memory; this is none */
+    csrc sstatus, t0
     csrr t0, scause
     sd t0, FRAME_SCAUSE(sp)
     csrr t0, stval

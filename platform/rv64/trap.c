@@ -20,14 +20,6 @@ _Static_assert(offsetof(struct cpu, stack_top) == CPU_STACK_TOP, "trap_frame.h")
 _Static_assert(offsetof(struct cpu, exception_stack_top) == CPU_EXCEPTION_STACK_TOP, "trap_frame.h");
 _Static_assert(offsetof(struct cpu, self) == CPU_SELF, "trap_frame.h");
 
-#define CAUSE_INTERRUPT (UINT64_C(1) << 63)
-
-enum { /* [RISC-V Privileged Architecture 1.12 table 4.2] */
-       CAUSE_FETCH_PAGE = 12,
-       CAUSE_LOAD_PAGE = 13,
-       CAUSE_STORE_PAGE = 15,
-};
-
 static const char *const exception_names[] = {
     "misaligned instruction address",
     "instruction access fault",
@@ -47,7 +39,7 @@ static const char *const exception_names[] = {
     "store page fault",
 };
 
-enum { EXCEPTION_COUNT = sizeof exception_names / sizeof exception_names[0], CAUSE_ILLEGAL_INSTRUCTION = 2 };
+enum { EXCEPTION_COUNT = sizeof exception_names / sizeof exception_names[0] };
 
 /* csr.h */
 extern const struct {
@@ -86,7 +78,7 @@ bool device_try_write(volatile void *address, unsigned width, uint32_t value)
     return try_instruction("sb %0, 0(%2)", stored, address);
 }
 
-static const char *exception_name(uint64_t cause)
+const char *trap_name(uint64_t cause)
 {
     const char *name = cause < EXCEPTION_COUNT ? exception_names[cause] : NULL;
 
@@ -102,6 +94,8 @@ static const char *place_of(uint64_t address)
         return ", through a null pointer";
     if (address - cpu->stack_guard < PAGE_SIZE)
         return ", in the guard page below the stack";
+    if (address < USER_TOP)
+        return ", a user's address";
     if (address >= (uintptr_t)text_start && address < (uintptr_t)text_end)
         return ", in the kernel's code";
     if (address >= (uintptr_t)rodata_start && address < (uintptr_t)rodata_end)
@@ -117,17 +111,16 @@ _Noreturn static void exception(const struct trap_frame *frame)
     case CAUSE_FETCH_PAGE:
     case CAUSE_LOAD_PAGE:
     case CAUSE_STORE_PAGE:
-        panic_at(frame, "%s at 0x%llx%s, by the instruction at 0x%llx", exception_name(cause), value, place_of(value),
-                 at);
+        panic_at(frame, "%s at 0x%llx%s, by the instruction at 0x%llx", trap_name(cause), value, place_of(value), at);
     case CAUSE_ILLEGAL_INSTRUCTION:
         panic_at(frame, "illegal instruction 0x%llx at 0x%llx", value, at);
     default:
-        panic_at(frame, "%s (cause %llu, value 0x%llx), by the instruction at 0x%llx", exception_name(cause), cause,
-                 value, at);
+        panic_at(frame, "%s (cause %llu, value 0x%llx), by the instruction at 0x%llx", trap_name(cause), cause, value,
+                 at);
     }
 }
 
-static void handle_interrupt(uint64_t number)
+void trap_interrupt(uint64_t number)
 {
     struct cpu *cpu = cpu_local();
 
@@ -153,7 +146,7 @@ static void handle_interrupt(uint64_t number)
 
 _Noreturn static void stack_lost(const struct trap_frame *frame)
 {
-    const char *what = (frame->scause & CAUSE_INTERRUPT) != 0 ? "interrupt" : exception_name(frame->scause);
+    const char *what = (frame->scause & CAUSE_INTERRUPT) != 0 ? "interrupt" : trap_name(frame->scause);
     unsigned long long pointer = frame->x[1], guard = cpu_local()->stack_guard, value = frame->stval;
 
     if (pointer - guard < 2 * PAGE_SIZE)
@@ -168,21 +161,26 @@ void trap_handle(struct trap_frame *frame, bool overflow)
     if (overflow)
         stack_lost(frame);
     if ((frame->scause & CAUSE_INTERRUPT) != 0)
-        handle_interrupt(frame->scause & ~CAUSE_INTERRUPT);
+        trap_interrupt(frame->scause & ~CAUSE_INTERRUPT);
     else if (!fix_up(frame))
         exception(frame);
 }
 
 /* ---- For panic -------------------------------------------------------------------------------------- */
 
-void trap_report(const struct trap_frame *frame, struct printer *printer)
+void trap_report_registers(const uint64_t x[31], struct printer *printer)
 {
     static const char names[31][4] = {"ra", "sp", "gp", "tp",  "t0",  "t1", "t2", "s0", "s1", "a0", "a1",
                                       "a2", "a3", "a4", "a5",  "a6",  "a7", "s2", "s3", "s4", "s5", "s6",
                                       "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"};
 
     for (unsigned i = 0; i < 31; i++)
-        print(printer, "  %-3s %016llx%s", names[i], (unsigned long long)frame->x[i], i % 3 == 2 ? "\n" : "");
+        print(printer, "  %-3s %016llx%s", names[i], (unsigned long long)x[i], i % 3 == 2 ? "\n" : "");
+}
+
+void trap_report(const struct trap_frame *frame, struct printer *printer)
+{
+    trap_report_registers(frame->x, printer);
     print(printer, "  pc  %016llx\n", (unsigned long long)frame->sepc);
     print(printer, "  sstatus %016llx  scause %016llx  stval %016llx\n", (unsigned long long)frame->sstatus,
           (unsigned long long)frame->scause, (unsigned long long)frame->stval);

@@ -18,6 +18,8 @@
 #define CPU_STACK_GUARD         32 /* in struct cpu */
 #define CPU_STACK_TOP           40
 #define CPU_EXCEPTION_STACK_TOP 56
+#define CPU_CONTEXT             64
+#define CPU_USER_STACK          72
 #define CPU_SELF                0
 
 #ifndef __ASSEMBLER__

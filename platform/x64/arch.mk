@@ -5,6 +5,7 @@ ARCH_CFLAGS  := --target=x86_64-unknown-none-elf -march=x86-64 -mno-red-zone -mg
                 -fdirect-access-external-data $(OUTLINE)
 ARCH_LATE    := -fno-pie -mcmodel=kernel
 EARLY_CODE   := platform/image.c platform/efi_stub.c platform/x64/early.c platform/x64/mmu.c platform/x64/cpu.c
+ARCH_USER_CFLAGS := --target=x86_64-unknown-none-elf -march=x86-64 -fdirect-access-external-data $(OUTLINE)
 ARCH_LDFLAGS := -m elf_x86_64 $(OUTLINE)
 QEMU         := qemu-system-x86_64
 QEMU_MACHINE := -M q35

@@ -6,14 +6,30 @@
 #include <lib/string.h>
 
 enum {
-    MSR_EFER = 0xc0000080,
-    EFER_NO_EXECUTE = 1 << 11,
     MSR_GS_BASE = 0xc0000101,
 
+    /* [Intel SDM 3A §2.5] */
+    CR0_MONITOR = 1 << 1,
+    CR0_EMULATE = 1 << 2,
+    CR0_SWITCHED = 1 << 3,
+    CR0_NUMERIC_ERROR = 1 << 5,
+    CR0_WRITE_PROTECT = 1 << 16,
+    CR4_VIRTUAL_8086 = 3 << 0,
     CR4_MCE = 1 << 6,
+    CR4_COUNTERS = 1 << 8,
+    CR4_FXSR = 1 << 9,
+    CR4_SIMD_EXCEPTIONS = 1 << 10,
     CR4_UMIP = 1 << 11,
+    CR4_FSGSBASE = 1 << 16,
+    CR4_XSAVE = 1 << 18,
     CR4_SMEP = 1 << 20,
     CR4_SMAP = 1 << 21,
+    CR4_PROTECTION_KEYS = 1 << 22 | 1 << 24,
+    CR4_CONTROL_FLOW = 1 << 23,
+    CR4_USER_INTERRUPTS = 1 << 25,
+    /* Firmware may have left on what the kernel does not keep for each process: that is not for user mode. */
+    CR4_OFF =
+        CR4_VIRTUAL_8086 | CR4_COUNTERS | CR4_FSGSBASE | CR4_PROTECTION_KEYS | CR4_CONTROL_FLOW | CR4_USER_INTERRUPTS,
 };
 
 /* ---- CPUID ---------------------------------------------------------------------------------------------- */
@@ -33,7 +49,7 @@ struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf)
     return result;
 }
 
-static const uint32_t feature_leaves[] = {1, 7, 0x80000001, 0x80000007};
+static const uint32_t feature_leaves[] = {1, 7, 0x80000001, 0x80000007, 0x80000008, 0x80000021};
 
 static const struct feature {
     char name[14];
@@ -54,6 +70,17 @@ static const struct feature {
     [FEATURE_NX] = {"nx", 11, 20},
     [FEATURE_GIB_PAGES] = {"1gib-pages", 11, 26},
     [FEATURE_INVARIANT_TSC] = {"invariant-tsc", 15, 8},
+    [FEATURE_GLOBAL_PAGES] = {"global-pages", 3, 13},
+    [FEATURE_PCID] = {"pcid", 2, 17},
+    [FEATURE_INVPCID] = {"invpcid", 5, 10},
+    [FEATURE_XSAVE] = {"xsave", 2, 26},
+    [FEATURE_AVX] = {"avx", 2, 28},
+    [FEATURE_X87_POINTERS] = {"xsaveerptr", 17, 2},
+    [FEATURE_CLEAR_BUFFERS] = {"md-clear", 7, 10},
+    [FEATURE_IBPB] = {"ibpb", 7, 26},
+    [FEATURE_IBPB_AMD] = {"ibpb-amd", 17, 12},
+    [FEATURE_ARCH_CAPABILITIES] = {"arch-capabil.", 7, 29},
+    [FEATURE_AUTOMATIC_IBRS] = {"auto-ibrs", 20, 8},
 };
 
 bool cpu_has(enum cpu_feature feature)
@@ -73,18 +100,9 @@ uint32_t cpu_apic_id(void)
 
 /* ---- This CPU ------------------------------------------------------------------------------------------- */
 
-struct cpu *cpu_local(void)
-{
-    struct cpu *cpu;
-
-    __asm__ volatile("mov %%gs:0, %0" : "=r"(cpu));
-    return cpu;
-}
-_Static_assert(offsetof(struct cpu, self) == 0, "cpu_local");
-
 void cpu_init(struct cpu *cpu)
 {
-    uint64_t cr4;
+    uint64_t cr0, cr4;
 
     cpu->self = cpu;
     if (cpu->arch == NULL) {
@@ -94,13 +112,21 @@ void cpu_init(struct cpu *cpu)
     }
     msr_write(MSR_GS_BASE, (uintptr_t)cpu);
 
+    __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
+    cr0 &= ~(uint64_t)(CR0_EMULATE | CR0_SWITCHED);
+    __asm__ volatile("mov %0, %%cr0" ::"r"(cr0 | CR0_MONITOR | CR0_NUMERIC_ERROR | CR0_WRITE_PROTECT) : "memory");
     __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
+    cr4 &= ~(uint64_t)CR4_OFF;
+    cr4 |= CR4_FXSR | CR4_SIMD_EXCEPTIONS | mmu_control();
+    cr4 |= cpu_has(FEATURE_XSAVE) ? CR4_XSAVE : 0;
     cr4 |= cpu_has(FEATURE_MCE) ? CR4_MCE : 0;
     cr4 |= cpu_has(FEATURE_SMEP) ? CR4_SMEP : 0;
     cr4 |= cpu_has(FEATURE_SMAP) ? CR4_SMAP : 0;
     cr4 |= cpu_has(FEATURE_UMIP) ? CR4_UMIP : 0;
     __asm__ volatile("mov %0, %%cr4" ::"r"(cr4) : "memory");
     trap_clear_ac = (cr4 & CR4_SMAP) != 0;
+    mmu_flush_all(); /* also what was kept as global */
+    user_init_cpu();
 }
 
 static void report_model(struct printer *printer)
@@ -134,6 +160,7 @@ void cpu_report(struct printer *printer)
     print(printer, "protections on:%s%s%s%s\n", (msr_read(MSR_EFER) & EFER_NO_EXECUTE) != 0 ? " nx" : "",
           (cr4 & CR4_SMEP) != 0 ? " smep" : "", (cr4 & CR4_SMAP) != 0 ? " smap" : "",
           (cr4 & CR4_UMIP) != 0 ? " umip" : "");
+    speculation_report(printer);
     for (unsigned present = 2; present-- > 0;) {
         unsigned named = 0;
         for (unsigned i = 0; i < FEATURE_COUNT; i++)

@@ -13,6 +13,7 @@
 #include <platform/mmu.h>
 #include <platform/port.h>
 #include <platform/serial.h>
+#include <platform/user.h>
 
 /* ---- CPUID features that decide something [Intel SDM 2A, CPUID] ---------------------------------------- */
 
@@ -31,7 +32,30 @@ enum cpu_feature {
     FEATURE_NX,
     FEATURE_GIB_PAGES,
     FEATURE_INVARIANT_TSC,
+    FEATURE_GLOBAL_PAGES,
+    FEATURE_PCID,
+    FEATURE_INVPCID,
+    FEATURE_XSAVE,
+    FEATURE_AVX,
+    FEATURE_X87_POINTERS,
+    FEATURE_CLEAR_BUFFERS,
+    FEATURE_IBPB,
+    FEATURE_IBPB_AMD,
+    FEATURE_ARCH_CAPABILITIES,
+    FEATURE_AUTOMATIC_IBRS,
     FEATURE_COUNT
+};
+enum vendor { /* the first letters of the name, EBX of leaf 0 */
+              VENDOR_INTEL = 0x756e6547,
+              VENDOR_AMD = 0x68747541,
+              VENDOR_HYGON = 0x6f677948,
+};
+enum { /* [Intel SDM 4 table 2-2; AMD APM 2 §3.1.7] */
+       MSR_EFER = 0xc0000080,
+       EFER_SYSTEM_CALLS = 1 << 0,
+       EFER_LONG_MODE = 1 << 8,
+       EFER_NO_EXECUTE = 1 << 11,
+       EFER_AUTOMATIC_IBRS = 1 << 21,
 };
 /* CPUID alone decides: also good where the image was loaded. */
 bool cpu_has(enum cpu_feature feature);
@@ -42,6 +66,7 @@ uint32_t cpu_apic_id(void);
 extern pte boot_tables[];      /* linker.ld; the first page is the kernel's top table */
 extern pte boot_fifth_level[]; /* linker.ld; above it, where firmware has left five levels on */
 void mmu_detect(void);         /* before the first mmu_leaf; also where the image was loaded */
+uint64_t mmu_control(void);    /* the bits of CR4 that are to be on */
 
 /* ---- early.c ------------------------------------------------------------------------------------------- */
 
@@ -64,16 +89,38 @@ enum {
 };
 _Static_assert(VECTOR_ROUTES + INTERRUPT_MAX_ROUTES <= VECTOR_TIMER, "each route has its vector");
 
-/* As trap.S pushes it; 16-byte aligned. */
-struct trap_frame {
-    uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
-    uint64_t vector, error;
-    uint64_t rip, cs, rflags, rsp, ss;
+enum exception { /* [Intel SDM 3A table 6-1] */
+                 EXCEPTION_DIVISION = 0,
+                 EXCEPTION_DEBUG = 1,
+                 EXCEPTION_NMI = 2,
+                 EXCEPTION_BREAKPOINT = 3,
+                 EXCEPTION_OVERFLOW = 4,
+                 EXCEPTION_BOUND = 5,
+                 EXCEPTION_INVALID = 6,
+                 EXCEPTION_NO_COPROCESSOR = 7,
+                 EXCEPTION_DOUBLE_FAULT = 8,
+                 EXCEPTION_NOT_PRESENT = 11,
+                 EXCEPTION_STACK_SEGMENT = 12,
+                 EXCEPTION_PROTECTION = 13,
+                 EXCEPTION_PAGE_FAULT = 14,
+                 EXCEPTION_FLOATING_POINT = 16,
+                 EXCEPTION_ALIGNMENT = 17,
+                 EXCEPTION_MACHINE_CHECK = 18,
+                 EXCEPTION_SIMD = 19,
+                 EXCEPTION_CONTROL = 21,
 };
-_Static_assert(sizeof(struct trap_frame) == 176, "trap.S");
 
-extern char trap_stubs[];  /* blocks of 32 vectors: their stubs, then two jumps that all of them share */
-extern bool trap_clear_ac; /* SMAP is on: entries execute CLAC */
+enum page_fault_error { /* [Intel SDM 3A figure 4-12] */
+                        FAULT_PROTECTION = 1 << 0,
+                        FAULT_WRITE = 1 << 1,
+                        FAULT_USER = 1 << 2,
+                        FAULT_RESERVED = 1 << 3,
+                        FAULT_FETCH = 1 << 4,
+};
+
+extern char trap_stubs[];       /* blocks of 32 vectors: their stubs, then two jumps that all of them share */
+extern char trap_exceptional[]; /* those of the vectors that have a stack of their own */
+extern bool trap_clear_ac;      /* SMAP is on: entries execute CLAC */
 extern char boot_exception_stack[], boot_exception_stack_top[];
 
 /* What each CPU has of its own: struct cpu.arch. */
@@ -86,7 +133,7 @@ struct x64_cpu {
         uint64_t reserved2;
         uint16_t reserved3, io_map;
     } __attribute__((packed)) task;
-    uint64_t segments[5] __attribute__((aligned(8)));
+    uint64_t segments[7] __attribute__((aligned(8)));
     uint64_t armed_counter; /* timer.c: when the one-shot alarm was armed */
     uint32_t armed_ticks;   /* 0: it is not */
 };
@@ -96,6 +143,25 @@ extern struct x64_cpu boot_x64;
 void trap_init(void);                /* descriptor tables, and a struct cpu until cpu_init */
 void trap_init_cpu(struct cpu *cpu); /* on each further CPU: the same tables but its own segments */
 void trap_handle(struct trap_frame *frame);
+/* From user mode: gives the context to go on with, or NULL. */
+struct user_context *trap_user(struct user_context *context);
+void trap_print_registers(const struct trap_frame *frame, struct printer *printer);
+
+/* ---- fault.c, user.S, speculation.c --------------------------------------------------------------------------------
+ */
+
+/* What an exception in user mode means; `address` is CR2's. */
+void fault_decode(uint64_t vector, uint64_t error, uint64_t address, struct user_fault *fault);
+
+extern char user_entry[];       /* where SYSCALL comes to */
+extern bool user_clear_buffers; /* VERW on each way out */
+bool user_copy(void *to, const void *from, size_t size);
+
+/* Turns on what this CPU has against speculation; docs/security.md. By the boot CPU first. */
+void speculation_init_cpu(void);
+/* Says in the log what is missing. */
+void speculation_warn(void);
+void speculation_report(struct printer *printer);
 
 /* ---- interrupt.c, lapic.c, ioapic.c ------------------------------------------------------------------ */
 

@@ -14,9 +14,6 @@
 #include <lib/string.h>
 
 enum {
-    MSR_EFER = 0xc0000080,
-    EFER_LONG_MODE = 1 << 8,
-    EFER_NO_EXECUTE = 1 << 11,
     TABLE_ENTRIES = 512,
     BLOCK_ORDER = 2, /* the code, and tables of levels 3, 2 and 1 */
     SELECTOR_CODE32 = 0x18,

@@ -5,6 +5,8 @@
  * it pushed, so that the frame, 176 bytes, leaves it aligned.
  */
 
+#include "trap_frame.h"
+
     .text
     .balign 16
     .global trap_stubs
@@ -30,42 +32,49 @@ trap_without_error:
     pushq (%rsp)
     movq $0, 8(%rsp)
 trap_with_error:
-    pushq %rax
-    pushq %rbx
-    pushq %rcx
-    pushq %rdx
-    pushq %rsi
-    pushq %rdi
-    pushq %rbp
-    pushq %r8
-    pushq %r9
-    pushq %r10
-    pushq %r11
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
-    cld
-    cmpb $0, trap_clear_ac(%rip)    /* CLAC is an invalid instruction where there is no SMAP */
-    je 1f
-    clac
-1:  addq $128, 120(%rsp)
+    testb $3, 24(%rsp)              /* the privilege level that it comes from, in CS */
+    jne trap_from_user
+    save_registers
+    clear_flags
+    addq $128, FRAME_VECTOR(%rsp)
     movq %rsp, %rdi
     call trap_handle
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %r11
-    popq %r10
-    popq %r9
-    popq %r8
-    popq %rbp
-    popq %rdi
-    popq %rsi
-    popq %rdx
-    popq %rcx
-    popq %rbx
-    popq %rax
-    addq $16, %rsp
+    restore_registers
     iretq
+
+/* The stack is the thread's context (user_context.h). */
+trap_from_user:
+    swapgs
+    save_registers
+    clear_flags
+    addq $128, FRAME_VECTOR(%rsp)
+    jmp user_trapped
+
+/* ---- On the exception stack: NMI, double fault, machine check; none returns ----------------------------------------
+ *
+ * They may come at any instruction, also on the way between user mode and the kernel: which GS is on is seen by its
+ * base, since the kernel's lies in the upper half. */
+
+    .balign TRAP_EXCEPTIONAL_SIZE
+    .global trap_exceptional
+trap_exceptional:
+    .irp number, 2, 8, 18           /* as trap.c has them */
+    .balign TRAP_EXCEPTIONAL_SIZE
+    .if \number != 8
+    pushq $0
+    .endif
+    pushq $\number
+    jmp exceptional
+    .endr
+
+exceptional:
+    save_registers
+    clear_flags
+    movl $0xc0000101, %ecx          /* IA32_GS_BASE */
+    rdmsr
+    testl %edx, %edx
+    js 1f
+    swapgs
+1:  movq %rsp, %rdi
+    call trap_handle
+    ud2

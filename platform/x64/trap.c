@@ -10,21 +10,6 @@
 
 enum { TRAP_STUB_SIZE = 4, TRAP_STUBS_BLOCK = 32 * TRAP_STUB_SIZE + 16, VECTORS = 256 };
 
-enum exception { /* [Intel SDM 3A table 6-1] */
-                 EXCEPTION_NMI = 2,
-                 EXCEPTION_DOUBLE_FAULT = 8,
-                 EXCEPTION_PAGE_FAULT = 14,
-                 EXCEPTION_MACHINE_CHECK = 18,
-};
-
-enum page_fault_error { /* [Intel SDM 3A figure 4-12] */
-                        FAULT_PROTECTION = 1 << 0,
-                        FAULT_WRITE = 1 << 1,
-                        FAULT_USER = 1 << 2,
-                        FAULT_RESERVED = 1 << 3,
-                        FAULT_FETCH = 1 << 4,
-};
-
 struct gate { /* [Intel SDM 3A figure 6-8] */
     uint16_t offset_low, selector;
     uint8_t stack, type;
@@ -33,7 +18,7 @@ struct gate { /* [Intel SDM 3A figure 6-8] */
 };
 _Static_assert(sizeof(struct gate) == 16, "Intel SDM 3A figure 6-8");
 
-enum { GATE_INTERRUPT = 0x8e, EXCEPTION_STACK = 1 };
+enum { GATE_INTERRUPT = 0x8e, GATE_USER = 0x60 /* INT may name it */, EXCEPTION_STACK = 1 };
 
 struct table_pointer {
     uint16_t limit;
@@ -46,11 +31,48 @@ struct x64_cpu boot_x64;
 
 bool trap_clear_ac;
 
-static void set_gate(unsigned vector, unsigned stack)
-{
-    uintptr_t entry =
-        (uintptr_t)trap_stubs + (uintptr_t)vector / 32 * TRAP_STUBS_BLOCK + (uintptr_t)vector % 32 * TRAP_STUB_SIZE;
+/* As trap_exceptional has them. */
+static const uint8_t exceptional_vectors[] = {EXCEPTION_NMI, EXCEPTION_DOUBLE_FAULT, EXCEPTION_MACHINE_CHECK};
 
+/* Instructions of the kernel that may fault at a user address, and where it goes on then. user.S */
+extern const struct {
+    uint64_t instruction, after;
+} fixups_start[], fixups_end[];
+
+_Static_assert(offsetof(struct trap_frame, r15) == FRAME_R15 && offsetof(struct trap_frame, r14) == FRAME_R14 &&
+                   offsetof(struct trap_frame, r13) == FRAME_R13 && offsetof(struct trap_frame, r12) == FRAME_R12 &&
+                   offsetof(struct trap_frame, r10) == FRAME_R10 && offsetof(struct trap_frame, r9) == FRAME_R9 &&
+                   offsetof(struct trap_frame, r8) == FRAME_R8 && offsetof(struct trap_frame, rbp) == FRAME_RBP &&
+                   offsetof(struct trap_frame, rdi) == FRAME_RDI && offsetof(struct trap_frame, rsi) == FRAME_RSI &&
+                   offsetof(struct trap_frame, rdx) == FRAME_RDX && offsetof(struct trap_frame, rbx) == FRAME_RBX &&
+                   offsetof(struct trap_frame, rax) == FRAME_RAX && offsetof(struct trap_frame, rip) == FRAME_RIP &&
+                   offsetof(struct trap_frame, vector) == FRAME_VECTOR &&
+                   offsetof(struct trap_frame, rflags) == FRAME_RFLAGS &&
+                   offsetof(struct trap_frame, rsp) == FRAME_RSP && sizeof(struct trap_frame) == FRAME_SIZE,
+               "trap_frame.h");
+_Static_assert(USER_NOWHERE == USER_TOP, "trap_frame.h");
+_Static_assert(offsetof(struct user_context, frame) == 0 && FRAME_SIZE % 16 == 0, "the CPU pushes there");
+_Static_assert(offsetof(struct cpu, context) == CPU_CONTEXT && offsetof(struct cpu, user_stack) == CPU_USER_STACK &&
+                   offsetof(struct cpu, user_scratch) == CPU_USER_SCRATCH && offsetof(struct cpu, arch) == CPU_ARCH &&
+                   offsetof(struct x64_cpu, task.rsp) == TASK_RSP0,
+               "trap_frame.h");
+
+static uintptr_t stub_of(unsigned vector)
+{
+    return (uintptr_t)trap_stubs + (uintptr_t)vector / 32 * TRAP_STUBS_BLOCK + (uintptr_t)vector % 32 * TRAP_STUB_SIZE;
+}
+
+struct cpu *cpu_local(void)
+{
+    struct cpu *cpu;
+
+    __asm__ volatile("mov %%gs:0, %0" : "=r"(cpu));
+    return cpu;
+}
+_Static_assert(offsetof(struct cpu, self) == 0, "cpu_local");
+
+static void set_gate(unsigned vector, uintptr_t entry, unsigned stack)
+{
     gates[vector] = (struct gate){
         .offset_low = (uint16_t)entry,
         .selector = SELECTOR_CODE,
@@ -61,7 +83,8 @@ static void set_gate(unsigned vector, unsigned stack)
     };
 }
 
-/* The selectors stay what boot.S has loaded. The task descriptor takes two slots [Intel SDM 3A figure 8-4]. */
+/* CS and SS stay what boot.S has loaded; user mode begins with nothing in the others. The task descriptor takes two
+ * slots [Intel SDM 3A figure 8-4]. */
 static void load_segments(struct x64_cpu *own, uint64_t exception_stack_top)
 {
     uint64_t base = (uintptr_t)&own->task, limit = sizeof own->task - 1, *segments = own->segments;
@@ -71,10 +94,13 @@ static void load_segments(struct x64_cpu *own, uint64_t exception_stack_top)
     own->task.io_map = sizeof own->task;
     segments[SELECTOR_CODE / 8] = DESCRIPTOR_CODE;
     segments[SELECTOR_DATA / 8] = DESCRIPTOR_DATA;
+    segments[SELECTOR_USER_CODE / 8] = DESCRIPTOR_USER_CODE;
+    segments[SELECTOR_USER_DATA / 8] = DESCRIPTOR_USER_DATA;
     segments[SELECTOR_TASK / 8] = limit | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 | (base >> 24 & 0xff) << 56;
     segments[SELECTOR_TASK / 8 + 1] = base >> 32;
     __asm__ volatile("lgdt %0" ::"m"(pointer));
     __asm__ volatile("ltr %w0" ::"r"(SELECTOR_TASK));
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" ::"r"(0));
 }
 
 static void load_gates(void)
@@ -88,10 +114,11 @@ void trap_init(void)
 {
     load_segments(&boot_x64, (uintptr_t)boot_exception_stack_top);
     for (unsigned vector = 0; vector < VECTORS; vector++)
-        set_gate(vector, 0);
-    set_gate(EXCEPTION_NMI, EXCEPTION_STACK);
-    set_gate(EXCEPTION_DOUBLE_FAULT, EXCEPTION_STACK);
-    set_gate(EXCEPTION_MACHINE_CHECK, EXCEPTION_STACK);
+        set_gate(vector, stub_of(vector), 0);
+    for (unsigned i = 0; i < sizeof exceptional_vectors / sizeof exceptional_vectors[0]; i++)
+        set_gate(exceptional_vectors[i], (uintptr_t)trap_exceptional + (uintptr_t)i * TRAP_EXCEPTIONAL_SIZE,
+                 EXCEPTION_STACK);
+    gates[EXCEPTION_BREAKPOINT].type |= GATE_USER;
     load_gates();
     early_cpu.stack_guard = (uintptr_t)boot_stack_guard;
     early_cpu.stack_top = (uintptr_t)boot_stack_top;
@@ -187,34 +214,66 @@ static _Noreturn void exception(const struct trap_frame *frame)
              (unsigned long long)frame->vector, (unsigned long long)frame->error, (unsigned long long)frame->rip);
 }
 
-void trap_handle(struct trap_frame *frame)
+/* A fault of the kernel's own address stays one. */
+static bool fix_up(struct trap_frame *frame)
 {
-    if (frame->vector < VECTOR_EXCEPTIONS)
-        exception(frame);
-    controller_interrupt((unsigned)frame->vector);
+    if (frame->vector != EXCEPTION_PAGE_FAULT || fault_address() >= USER_TOP)
+        return false;
+    for (size_t i = 0; i < (size_t)(fixups_end - fixups_start); i++)
+        if (fixups_start[i].instruction == frame->rip) {
+            frame->rip = fixups_start[i].after;
+            return true;
+        }
+    return false;
 }
 
-/* ---- For panic ---------------------------------------------------------------------------------------- */
+void trap_handle(struct trap_frame *frame)
+{
+    if (frame->vector >= VECTOR_EXCEPTIONS)
+        controller_interrupt((unsigned)frame->vector);
+    else if (!fix_up(frame))
+        exception(frame);
+}
 
-void trap_report(const struct trap_frame *frame, struct printer *printer)
+struct user_context *trap_user(struct user_context *context)
+{
+    const struct trap_frame *frame = &context->frame;
+    struct user_fault fault;
+
+    if (frame->vector >= VECTOR_EXCEPTIONS) {
+        controller_interrupt((unsigned)frame->vector);
+        return user_interrupted(context);
+    }
+    fault_decode(frame->vector, frame->error, fault_address(), &fault);
+    return user_faulted(context, &fault);
+}
+
+/* ---- For panic, and the log --------------------------------------------------------------------------- */
+
+void trap_print_registers(const struct trap_frame *frame, struct printer *printer)
 {
     const struct {
         const char *name;
         uint64_t value;
     } registers[] = {
-        {"rax", frame->rax}, {"rbx", frame->rbx}, {"rcx", frame->rcx},      {"rdx", frame->rdx}, {"rsi", frame->rsi},
-        {"rdi", frame->rdi}, {"rbp", frame->rbp}, {"rsp", frame->rsp},      {"r8 ", frame->r8},  {"r9 ", frame->r9},
-        {"r10", frame->r10}, {"r11", frame->r11}, {"r12", frame->r12},      {"r13", frame->r13}, {"r14", frame->r14},
-        {"r15", frame->r15}, {"rip", frame->rip}, {"cr2", fault_address()},
+        {"rax", frame->rax}, {"rbx", frame->rbx}, {"rcx", frame->rcx},    {"rdx", frame->rdx}, {"rsi", frame->rsi},
+        {"rdi", frame->rdi}, {"rbp", frame->rbp}, {"rsp", frame->rsp},    {"r8 ", frame->r8},  {"r9 ", frame->r9},
+        {"r10", frame->r10}, {"r11", frame->r11}, {"r12", frame->r12},    {"r13", frame->r13}, {"r14", frame->r14},
+        {"r15", frame->r15}, {"rip", frame->rip}, {"rfl", frame->rflags},
     };
     enum { COUNT = sizeof registers / sizeof registers[0], PER_LINE = 3 };
 
     for (unsigned i = 0; i < COUNT; i++)
         print(printer, "  %s %016llx%s", registers[i].name, (unsigned long long)registers[i].value,
               i % PER_LINE == PER_LINE - 1 || i == COUNT - 1 ? "\n" : "");
-    print(printer, "  vector %llu  error 0x%llx  cs 0x%llx  ss 0x%llx  rflags 0x%llx\n",
-          (unsigned long long)frame->vector, (unsigned long long)frame->error, (unsigned long long)frame->cs,
-          (unsigned long long)frame->ss, (unsigned long long)frame->rflags);
+}
+
+void trap_report(const struct trap_frame *frame, struct printer *printer)
+{
+    trap_print_registers(frame, printer);
+    print(printer, "  vector %llu  error 0x%llx  cs 0x%llx  ss 0x%llx  cr2 0x%llx\n", (unsigned long long)frame->vector,
+          (unsigned long long)frame->error, (unsigned long long)frame->cs, (unsigned long long)frame->ss,
+          (unsigned long long)fault_address());
 }
 
 uintptr_t trap_instruction(const struct trap_frame *frame)

@@ -6,3 +6,4 @@ arm64_its_DEPENDS      := platform/arm64/its.c
 arm64_gicv3_SOURCES    := platform/arm64/gicv3.c platform/arm64/gic.c platform/arm64/v2m.c
 arm64_gicv3_CFLAGS     := -Itest/host/arm64
 arm64_syndrome_SOURCES := platform/arm64/syndrome.c
+arm64_syndrome_CFLAGS  := -Itest/host/arm64 -Iplatform/arm64

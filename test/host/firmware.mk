@@ -6,7 +6,7 @@ acpi_serial_SOURCES := $(wildcard machine/acpi*.c) machine/machine.c machine/add
 acpi_aml_SOURCES := $(acpi_serial_SOURCES)
 power_DEPENDS    := platform/power.c
 power_CFLAGS     := -Itest/host/support/fake_arch
-pci_uart_SOURCES := machine/pci_enumerate.c machine/pci_bars.c machine/pci_capability.c machine/pci_assign.c \
+pci_uart_SOURCES := machine/pci_enumerate.c machine/pci_bars.c machine/pci_place.c machine/pci_capability.c machine/pci_assign.c \
                     machine/pci_check.c machine/pci_names.c machine/pci_report.c machine/pci_uart.c
 
 FUZZ_TARGETS += acpi_s5

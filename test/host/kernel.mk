@@ -3,9 +3,9 @@
 HOST_TESTS += line options manifest log random selftest
 line_SOURCES     := lib/line.c lib/text.c
 options_SOURCES  := kernel/options.c lib/text.c
-manifest_SOURCES := lib/cpio.c lib/text.c
+manifest_SOURCES := lib/cpio.c lib/manifest.c lib/text.c
 manifest_CFLAGS  := -Itest/host/support/fake_arch
-manifest_DEPENDS := kernel/manifest.c kernel/kernel.h
+manifest_DEPENDS := kernel/manifest.c kernel/ramdisk.c kernel/kernel.h
 log_DEPENDS      := kernel/log.c kernel/log.h
 random_SOURCES   := lib/chacha20.c
 random_CFLAGS    := -Itest/host/support/fake_arch
@@ -15,7 +15,7 @@ selftest_CFLAGS  := -Itest/host/support/fake_arch
 
 FUZZ_TARGETS += options manifest
 fuzz_options_SOURCES  := kernel/options.c lib/text.c
-fuzz_manifest_SOURCES := lib/cpio.c lib/text.c
+fuzz_manifest_SOURCES := lib/cpio.c lib/manifest.c lib/text.c
 fuzz_manifest_CFLAGS  := -Itest/host/support/fake_arch
 
 # Names of addresses: the table of a small object, made as that of the kernel is.
@@ -27,4 +27,5 @@ symbols_DEPENDS := kernel/symbols.c kernel/symbols.h
 build/host/symbols_table.S: test/host/support/symbols_subject.S tools/make-symbols
 	@mkdir -p $(@D)
 	$Q$(HOST_CC) -c $< -o build/host/symbols_subject.o
+	$Qtools/make-symbols --binary build/host/symbols_subject.o build/host/symbols_table.sym
 	$Qtools/make-symbols build/host/symbols_subject.o > $@

@@ -14,3 +14,9 @@ ring_threads_LIBS   := -lpthread
 
 FUZZ_TARGETS      += cpio
 fuzz_cpio_SOURCES := lib/cpio.c
+
+# vmos.conf; the kernel's use of it is the test `manifest`.
+HOST_TESTS            += vmos_conf
+vmos_conf_SOURCES     := lib/manifest.c lib/text.c
+FUZZ_TARGETS          += vmos_conf
+fuzz_vmos_conf_SOURCES := lib/manifest.c lib/text.c

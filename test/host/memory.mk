@@ -15,4 +15,5 @@ vm_LIBS    := -Wl,--defsym=image_start=__executable_start -Wl,--defsym=image_end
               -Wl,--defsym=boot_code_start=__executable_start+0x3000 -Wl,--defsym=boot_code_end=__executable_start+0x8000 \
               -Wl,--defsym=boot_stack_guard=__executable_start+0xa000 \
               -Wl,--defsym=boot_exception_guard=__executable_start+0xc000 \
-              -Wl,--defsym=boot_exception_guard_end=__executable_start+0xd000
+              -Wl,--defsym=boot_exception_guard_end=__executable_start+0xd000 \
+              -Wl,--defsym=boot_bss_start=__executable_start+0xe000 -Wl,--defsym=boot_bss_end=__executable_start+0x10000

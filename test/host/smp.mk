@@ -8,4 +8,4 @@ lock_threads_DEPENDS := platform/lock.c platform/ipi.c
 # How the others are started, over CPUs that come, come late, come deaf, or never.
 HOST_TESTS += smp
 smp_CFLAGS  := -Itest/host/support/fake_arch
-smp_DEPENDS := kernel/smp.c kernel/kernel.h
+smp_DEPENDS := kernel/smp.c kernel/smp_start.c kernel/smp.h kernel/kernel.h

@@ -63,7 +63,7 @@ static void tables_are_kept(void **state)
     (void)state;
     make_pc();
     struct physical *physical = lay_out();
-    machine_init(&m);
+    machine_init(&m, &room);
     machine_add_memory(&m, 0x100000, 0x10000000, MEMORY_USABLE);
     assert_int_equal(acpi_read(&m, &physical->memory, RSDP), STATUS_OK);
     machine_finish(&m);

@@ -22,6 +22,7 @@
 enum { CPUS = 8, FRAME = 0x20000 };
 
 static struct machine machine;
+static struct machine_room room;
 static struct {
     bool last[CPUS], wide[CPUS];
     unsigned self, looked; /* index of ours; redistributors that were read */
@@ -149,6 +150,8 @@ static int set_up(void **state)
     counter = 0;
     memset(&model, 0, sizeof model);
     memset(&machine, 0, sizeof machine);
+    memset(&room, 0, sizeof room);
+    machine_use_room(&machine, &room);
     memset(&own, 0, sizeof own);
     cpus[0].controller = &own;
     machine.gic = (struct machine_gic){.version = 3, .distributor = DISTRIBUTOR, .redistributor_count = 1};

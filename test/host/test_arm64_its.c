@@ -50,6 +50,7 @@ static struct {
 } model;
 
 static struct machine machine;
+static struct machine_room room;
 static uint8_t its_registers[1], redistributor_registers[MODEL_CPUS], distributor_registers[1];
 
 /* ---- What the driver calls -------------------------------------------------------------------------- */
@@ -413,6 +414,8 @@ static int set_up(void **state)
     model.collections = UINT64_C(4) << 56 | UINT64_C(7) << 48;
 
     memset(&machine, 0, sizeof machine);
+    memset(&room, 0, sizeof room);
+    machine_use_room(&machine, &room);
     memset(gic_cpus, 0, sizeof gic_cpus);
     machine.its_count = 1;
     machine.its[0] = (struct machine_its){.id = 77, .base = MODEL_BASE};

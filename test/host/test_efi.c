@@ -29,6 +29,7 @@ enum {
 #define PAGES UINT64_C(256) /* of a MiB */
 
 static struct machine m;
+static struct machine_room room;
 
 struct descriptor {
     uint32_t type;
@@ -102,7 +103,7 @@ static int begin(void **state)
 {
     (void)state;
     host_log_clear();
-    machine_init(&m);
+    machine_init(&m, &room);
     return 0;
 }
 

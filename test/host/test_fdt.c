@@ -18,6 +18,7 @@
 #include <machine/readers.h>
 
 static struct machine m;
+static struct machine_room room;
 
 static enum status read_copy(const uint8_t *bytes, size_t size)
 {
@@ -25,7 +26,7 @@ static enum status read_copy(const uint8_t *bytes, size_t size)
 
     memcpy(blob, bytes, size);
     host_log_clear();
-    machine_init(&m);
+    machine_init(&m, &room);
     enum status status = fdt_read(&m, blob, size);
     machine_finish(&m);
     free(blob);

@@ -14,11 +14,12 @@
 #include <machine/readers.h>
 
 static struct machine m;
+static struct machine_room room;
 
 static void read_tree(uint8_t *blob, size_t size)
 {
     host_log_clear();
-    machine_init(&m);
+    machine_init(&m, &room);
     assert_int_equal(fdt_read(&m, blob, size), STATUS_OK);
     machine_finish(&m);
     free(blob);

@@ -30,6 +30,7 @@
 #include <libfdt.h>
 
 static struct machine machine;
+static struct machine_room room;
 
 static void compare_properties(const struct fdt *ours, const void *blob, uint32_t node, int theirs)
 {
@@ -116,7 +117,7 @@ static void check_tree(uint8_t *blob, size_t size, bool references)
 
     host_log_clear();
     compare(blob, size, references);
-    machine_init(&machine);
+    machine_init(&machine, &room);
     assert_int_equal(fdt_read(&machine, blob, size), STATUS_OK);
     machine_finish(&machine);
     fdt_print(blob, size, &printer);

@@ -146,6 +146,7 @@ static void reads_the_tree(void **state)
     for (unsigned variant = 0; variant < 4; variant++) {
         struct fw_cfg_access access = make(variant % 2 != 0, variant / 2 != 0);
         static struct machine machine;
+        static struct machine_room room;
         struct fw_cfg device;
         uint32_t size = 0;
 
@@ -156,7 +157,7 @@ static void reads_the_tree(void **state)
         uint8_t *tree = malloc(size);
         assert_int_equal(fw_cfg_read_tree(&device, tree, size, &size), STATUS_OK);
         assert_int_equal(fdt_total_size(tree), size);
-        machine_init(&machine);
+        machine_init(&machine, &room);
         assert_int_equal(fdt_read(&machine, tree, size), STATUS_OK);
         assert_int_equal(machine.virtio_slot_count, 2);
         assert_int_equal(host_log_count(LOG_WARN), 0);

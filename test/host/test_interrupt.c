@@ -139,7 +139,7 @@ void cpu_interrupts_restore(uintptr_t saved)
 enum { DEVICES = 8 };
 static unsigned taken[DEVICES];
 
-static void handle(void *context)
+static void count_one(void *context)
 {
     assert_int_equal(cpu.interrupt_depth, 1);
     taken[(uintptr_t)context]++;
@@ -148,7 +148,10 @@ static void handle(void *context)
 static int fresh(void **state)
 {
     (void)state;
-    memset(routes, 0, sizeof routes);
+    for (unsigned i = 0; i < GROUPS; i++)
+        free(groups[i]);
+    memset(groups, 0, sizeof groups);
+    route_count = 0;
     memset(inputs, 0, sizeof inputs);
     memset(taken, 0, sizeof taken);
     memset(&cpu, 0, sizeof cpu);
@@ -170,7 +173,7 @@ static uint32_t attach(uint32_t line, uintptr_t device)
     struct machine_line wire = {.line = line, .trigger = TRIGGER_LEVEL, .polarity = POLARITY_LOW};
     uint32_t route;
 
-    assert_int_equal(interrupt_attach_line(&wire, "device", handle, (void *)device, &route), STATUS_OK);
+    assert_int_equal(interrupt_attach_line(&wire, "device", count_one, (void *)device, &route), STATUS_OK);
     return route;
 }
 
@@ -222,8 +225,8 @@ static void test_lines_that_do_not_exist(void **state)
     uint32_t route = 7;
 
     (void)state;
-    assert_int_equal(interrupt_attach_line(&none, "x", handle, NULL, &route), STATUS_NOT_FOUND);
-    assert_int_equal(interrupt_attach_line(&beyond, "x", handle, NULL, &route), STATUS_NOT_FOUND);
+    assert_int_equal(interrupt_attach_line(&none, "x", count_one, NULL, &route), STATUS_NOT_FOUND);
+    assert_int_equal(interrupt_attach_line(&beyond, "x", count_one, NULL, &route), STATUS_NOT_FOUND);
     assert_int_equal(attach(3, 0), 0); /* nothing was kept by the failures */
 }
 
@@ -253,10 +256,10 @@ static void test_all_routes_taken(void **state)
     (void)state;
     for (uint32_t i = 0; i < INTERRUPT_MAX_ROUTES; i++)
         assert_int_equal(attach(i, 0), i);
-    assert_int_equal(interrupt_attach_line(&one_more, "x", handle, NULL, &route), STATUS_LIMIT);
+    assert_int_equal(interrupt_attach_line(&one_more, "x", count_one, NULL, &route), STATUS_LIMIT);
     one_more.line = 3; /* also as a sharer */
-    assert_int_equal(interrupt_attach_line(&one_more, "x", handle, NULL, &route), STATUS_LIMIT);
-    assert_int_equal(interrupt_attach_message(&from, "x", handle, NULL, &route, &message), STATUS_LIMIT);
+    assert_int_equal(interrupt_attach_line(&one_more, "x", count_one, NULL, &route), STATUS_LIMIT);
+    assert_int_equal(interrupt_attach_message(&from, "x", count_one, NULL, &route, &message), STATUS_LIMIT);
     interrupt_detach(17);
     assert_int_equal(attach(201, 0), 17);
 }
@@ -338,7 +341,7 @@ static uint32_t victim;
 
 static void detach_victim(void *context)
 {
-    handle(context);
+    count_one(context);
     interrupt_detach(victim);
 }
 
@@ -367,7 +370,7 @@ static void test_sharers_that_disagree(void **state)
 
     (void)state;
     attach(10, 1);
-    assert_int_equal(interrupt_attach_line(&edge, "other", handle, (void *)2, &route), STATUS_OK);
+    assert_int_equal(interrupt_attach_line(&edge, "other", count_one, (void *)2, &route), STATUS_OK);
     assert_true(host_log_has("line 10 is shared with another trigger or polarity"));
 }
 
@@ -424,7 +427,7 @@ static void test_life_of_a_message(void **state)
     uint32_t route;
 
     (void)state;
-    assert_int_equal(interrupt_attach_message(&from, "nic", handle, (void *)1, &route, &message), STATUS_OK);
+    assert_int_equal(interrupt_attach_message(&from, "nic", count_one, (void *)1, &route, &message), STATUS_OK);
     assert_int_equal(message.data, route);
     assert_false(inputs[route].open);
     interrupt_dispatch(route); /* sent all the same: a device's own mask may have failed */
@@ -445,10 +448,10 @@ static void test_messages_that_cannot_be(void **state)
     uint32_t route;
 
     (void)state;
-    assert_int_equal(interrupt_attach_message(&from, "x", handle, NULL, &route, &message), STATUS_UNSUPPORTED);
+    assert_int_equal(interrupt_attach_message(&from, "x", count_one, NULL, &route, &message), STATUS_UNSUPPORTED);
     messages = false;
     from.requester = 1;
-    assert_int_equal(interrupt_attach_message(&from, "x", handle, NULL, &route, &message), STATUS_UNSUPPORTED);
+    assert_int_equal(interrupt_attach_message(&from, "x", count_one, NULL, &route, &message), STATUS_UNSUPPORTED);
     assert_int_equal(attach(1, 0), 0);
 }
 
@@ -505,7 +508,7 @@ static void test_edges_cannot_be_stuck(void **state)
     uint32_t route;
 
     (void)state;
-    assert_int_equal(interrupt_attach_line(&edge, "serial", handle, (void *)1, &route), STATUS_OK);
+    assert_int_equal(interrupt_attach_line(&edge, "serial", count_one, (void *)1, &route), STATUS_OK);
     interrupt_unmask(route);
     for (unsigned i = 0; i < 3 * STORM_SCORE; i++)
         interrupt_dispatch(route);
@@ -555,13 +558,13 @@ static void test_directed(void **state)
     (void)state;
     messages = true;
     cpus = 4;
-    assert_int_equal(interrupt_attach_message(&source, "a", handle, (void *)0, &route, &message), STATUS_OK);
-    assert_int_equal(interrupt_attach_line(&line, "b", handle, (void *)1, &wired), STATUS_OK);
+    assert_int_equal(interrupt_attach_message(&source, "a", count_one, (void *)0, &route, &message), STATUS_OK);
+    assert_int_equal(interrupt_attach_line(&line, "b", count_one, (void *)1, &wired), STATUS_OK);
     assert_int_equal(interrupt_direct(route, 2, &message), STATUS_OK);
     assert_int_equal(message.address, 0xfee02000);
-    assert_int_equal(routes[route].cpu, 2);
+    assert_int_equal(route_at(route)->cpu, 2);
     assert_int_equal(interrupt_direct(route, 3, &message), STATUS_UNSUPPORTED);
-    assert_int_equal(routes[route].cpu, 2);
+    assert_int_equal(route_at(route)->cpu, 2);
     assert_int_equal(interrupt_direct(route, 4, &message), STATUS_OUT_OF_RANGE);
     assert_int_equal(interrupt_direct(wired, 1, &message), STATUS_UNSUPPORTED);
     assert_int_equal(interrupt_direct(INTERRUPT_MAX_ROUTES, 1, &message), STATUS_UNSUPPORTED);
@@ -580,7 +583,7 @@ static void other_ends(void)
     struct cpu *before = runs;
 
     assert_int_equal(disabled, 0); /* the lock is free: the handler may mask and unmask */
-    assert_int_equal(routes[waited_for].kind, ROUTE_MESSAGE);
+    assert_int_equal(route_at(waited_for)->kind, ROUTE_MESSAGE);
     unsigned had = taken[3];
     runs = &other;
     uint32_t running = other.dispatching;
@@ -602,7 +605,7 @@ static void test_detach_waits_for_the_handler(void **state)
     messages = true;
     cpus = 2;
     other = (struct cpu){.index = 1};
-    assert_int_equal(interrupt_attach_message(&source, "a", handle, (void *)3, &route, &message), STATUS_OK);
+    assert_int_equal(interrupt_attach_message(&source, "a", count_one, (void *)3, &route, &message), STATUS_OK);
     interrupt_unmask(route);
     waited_for = route;
     waits = 0;
@@ -610,11 +613,11 @@ static void test_detach_waits_for_the_handler(void **state)
     other.dispatching = route + 1;
     interrupt_detach(route);
     assert_int_equal(waits, 3);
-    assert_int_equal(routes[route].kind, ROUTE_FREE);
+    assert_int_equal(route_at(route)->kind, ROUTE_FREE);
     while_waiting = NULL;
 
     /* Another route's handler, or this CPU's own, which is what detaches, is not waited for. */
-    assert_int_equal(interrupt_attach_message(&source, "a", handle, (void *)3, &route, &message), STATUS_OK);
+    assert_int_equal(interrupt_attach_message(&source, "a", count_one, (void *)3, &route, &message), STATUS_OK);
     other.dispatching = route + 2;
     cpu.dispatching = route + 1;
     interrupt_detach(route);
@@ -629,7 +632,7 @@ static void test_pace_is_the_boot_cpus(void **state)
     uint32_t route;
 
     (void)state;
-    assert_int_equal(interrupt_attach_line(&line, "timer", handle, (void *)0, &route), STATUS_OK);
+    assert_int_equal(interrupt_attach_line(&line, "timer", count_one, (void *)0, &route), STATUS_OK);
     interrupt_unmask(route);
     other = (struct cpu){.index = 1};
     runs = &other;

@@ -255,11 +255,58 @@ static void what_no_entry_can_say_is_invalid(void **state)
     assert_true(page_lookup(&table, UINTPTR_MAX, NULL, NULL));
 }
 
+/* ---- Taking tables apart ------------------------------------------------------------------------------------- */
+
+static uint64_t released[TABLES];
+static unsigned released_count;
+
+static void release(uint64_t physical)
+{
+    for (unsigned i = 0; i < released_count; i++)
+        assert_int_not_equal(released[i], physical);
+    released[released_count++] = physical;
+    memset(table_at(physical), 0xff, PAGE_SIZE); /* nobody looks at it any more */
+}
+
+/* Tables of the lower half go, each once and at most so many at a time; the root and the upper half stay. */
+static void tables_are_released_in_steps(void **state)
+{
+    const uintptr_t upper = 0xffff800000000000;
+
+    for (unsigned most = 1; most < 40; most = most * 2 + 1) {
+        tear_down(state);
+        set_up(state);
+        released_count = 0;
+        assert_int_equal(page_map(&table, upper, GIB, 2 * PAGE_SIZE, MMU_WRITE), STATUS_OK);
+        unsigned stay = tables_used;
+        for (uintptr_t at = 0x10000; at < GIB << 17; at = at * 3 & ~(PAGE_SIZE - 1)) {
+            assert_int_equal(page_map(&table, at, GIB, PAGE_SIZE, MMU_USER), STATUS_OK);
+            assert_int_equal(page_unmap(&table, at, PAGE_SIZE), STATUS_OK);
+        }
+        unsigned all = tables_used - stay, before = 0;
+        while (!page_release_tables(&table, UINT64_C(1) << 47, most, release)) {
+            assert_int_equal(released_count - before, most);
+            before = released_count;
+        }
+        assert_in_range(released_count - before, 0, most);
+        assert_int_equal(released_count, all);
+        for (unsigned i = 0; i < 256; i++)
+            assert_int_equal(((pte *)table_at(table.root))[i], 0);
+        assert_true(page_lookup(&table, upper + PAGE_SIZE, NULL, NULL));
+        assert_true(page_release_tables(&table, UINT64_C(1) << 47, most, release));
+        assert_int_equal(released_count, all);
+    }
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 static const struct CMUnitTest tests[] = {
-    TEST(any_sequence_agrees_with_the_oracle), TEST(the_largest_leaves_are_used),      TEST(leaves_are_not_cut),
-    TEST(what_fails_leaves_nothing_mapped),    TEST(what_no_entry_can_say_is_invalid),
+    TEST(any_sequence_agrees_with_the_oracle),
+    TEST(the_largest_leaves_are_used),
+    TEST(leaves_are_not_cut),
+    TEST(what_fails_leaves_nothing_mapped),
+    TEST(what_no_entry_can_say_is_invalid),
+    TEST(tables_are_released_in_steps),
 };
 
 int main(void)

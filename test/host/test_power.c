@@ -136,8 +136,10 @@ static void widths(void **state)
 static void configuration_space(void **state)
 {
     static struct machine machine;
+    static struct machine_room room;
 
     (void)state;
+    machine_use_room(&machine, &room);
     machine.power.reset = (struct machine_register){ADDRESS_PCI, 1, 0, 0x1f << 15 | 3 << 12 | 0xb2};
     machine.power.reset_value = 6;
     reset_by_acpi(&machine, false);

@@ -144,8 +144,72 @@ static void impossible_sizes_are_refused(void **state)
     assert_int_equal(ring_size(3, 8), 0);
     assert_int_equal(ring_size(8, 0), 0);
     assert_int_equal(ring_size(RING_MAX_CAPACITY * 2, 8), 0);
-    assert_int_equal(ring_size(8, 24), 2 * RING_LINE + 192);
-    assert_int_equal(ring_size(RING_MAX_CAPACITY, UINT32_MAX), 2 * RING_LINE + ((uint64_t)UINT32_MAX << 20));
+    assert_int_equal(ring_size(8, 24), 4 * RING_LINE + 192);
+    assert_int_equal(ring_size(RING_MAX_CAPACITY, UINT32_MAX), 4 * RING_LINE + ((uint64_t)UINT32_MAX << 20));
+}
+
+/* One who is awake is not woken; one who sleeps is, once for each time that it has said so. */
+static void wakes_only_a_sleeper_and_once(void **state)
+{
+    uint32_t entries[4] = {1, 2, 3, 4};
+    struct pair pair;
+
+    (void)state;
+    open_pair(&pair, 4, sizeof entries[0], UINT32_MAX);
+    assert_int_equal(ring_push(&pair.producer, entries, 1), 1);
+    assert_false(ring_must_wake_consumer(&pair.producer));
+    assert_false(ring_consumer_may_sleep(&pair.consumer)); /* there is something */
+    assert_int_equal(ring_pop(&pair.consumer, entries, 4), 1);
+    for (unsigned round = 0; round < 3; round++) {
+        assert_true(ring_consumer_may_sleep(&pair.consumer));
+        assert_true(ring_consumer_may_sleep(&pair.consumer)); /* the deadline passed, and again */
+        assert_int_equal(ring_push(&pair.producer, entries, 1), 1);
+        assert_true(ring_must_wake_consumer(&pair.producer));
+        assert_int_equal(ring_push(&pair.producer, entries, 1), 1);
+        assert_false(ring_must_wake_consumer(&pair.producer)); /* it is being woken */
+        ring_consumer_woke(&pair.consumer);
+        assert_int_equal(ring_pop(&pair.consumer, entries, 4), 2);
+        assert_false(ring_must_wake_consumer(&pair.producer));
+    }
+    assert_true(ring_producer_may_sleep(&pair.producer) == false); /* there is room */
+    assert_int_equal(ring_push(&pair.producer, entries, 4), 4);
+    assert_true(ring_producer_may_sleep(&pair.producer));
+    assert_int_equal(ring_pop(&pair.consumer, entries, 1), 1);
+    assert_true(ring_must_wake_producer(&pair.consumer));
+    assert_false(ring_must_wake_producer(&pair.consumer));
+    ring_producer_woke(&pair.producer);
+    free(pair.shared);
+}
+
+/* Whatever the other side writes into the words about sleep, both own counts go on; and who finds the other at fault
+ * does not sleep. */
+static void lies_about_sleep_do_no_harm(void **state)
+{
+    struct test_random random = test_random_start();
+    uint32_t entries[4] = {1, 2, 3, 4}, got[4];
+    struct pair pair;
+
+    (void)state;
+    open_pair(&pair, 4, sizeof entries[0], 0);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        atomic_store(&pair.shared->consumer_asleep, test_random64(&random));
+        atomic_store(&pair.shared->producer_asleep, test_random64(&random));
+        assert_int_equal(ring_push(&pair.producer, entries, 3), 3);
+        ring_must_wake_consumer(&pair.producer);
+        assert_int_equal(ring_pop(&pair.consumer, got, 4), 3);
+        assert_memory_equal(entries, got, 3 * sizeof got[0]);
+        ring_must_wake_producer(&pair.consumer);
+        assert_true(ring_consumer_may_sleep(&pair.consumer));
+        assert_int_equal(atomic_load(&pair.shared->consumer_asleep), 2 * round + 1);
+        ring_consumer_woke(&pair.consumer);
+    }
+    atomic_store(&pair.shared->head, 1); /* back */
+    assert_false(ring_consumer_may_sleep(&pair.consumer));
+    assert_true(pair.consumer.fault);
+    atomic_store(&pair.shared->tail, 1);
+    assert_false(ring_producer_may_sleep(&pair.producer));
+    assert_true(pair.producer.fault);
+    free(pair.shared);
 }
 
 static const struct CMUnitTest tests[] = {
@@ -155,6 +219,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_tail_that_lies_is_a_fault),
     cmocka_unit_test(any_index_stays_inside),
     cmocka_unit_test(impossible_sizes_are_refused),
+    cmocka_unit_test(wakes_only_a_sleeper_and_once),
+    cmocka_unit_test(lies_about_sleep_do_no_harm),
 };
 
 int main(void)

@@ -17,6 +17,7 @@
 enum { REGISTERS_SIZE = 0x400000, PLIC_BASE = 0xc000000, APLIC_BASE = 0xd000000 };
 
 static struct machine machine;
+static struct machine_room room;
 static uint8_t *registers; /* of the one controller that a test is about */
 static uint64_t registers_base;
 static bool has_imsic;
@@ -81,6 +82,8 @@ static int set_up(void **state)
 {
     (void)state;
     memset(&machine, 0, sizeof machine);
+    memset(&room, 0, sizeof room);
+    machine_use_room(&machine, &room);
     memset(dispatched, 0, sizeof dispatched);
     spurious = 0;
     answers = true;

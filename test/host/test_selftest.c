@@ -9,6 +9,7 @@
 #include <kernel/kernel.h>
 #include <kernel/log.h>
 #include <kernel/partition.h>
+#include <kernel/process/start.h>
 #include <kernel/selftest.h>
 #include <platform/cpu.h>
 #include <stdio.h>
@@ -60,8 +61,10 @@ PLAYED(pci)
 PLAYED(msi)
 PLAYED(smp)
 PLAYED(nvme)
+PLAYED(process)
+PLAYED(ipc)
 
-#define ALL "console memory heap timer interrupt discovery net blk rng pci msi smp nvme "
+#define ALL "console memory heap timer interrupt discovery net blk rng pci msi smp nvme process ipc "
 
 static void runs(const char *names, const char *expected, unsigned failed)
 {
@@ -94,7 +97,7 @@ static void names(void **state)
         {"n", "", 1},
         {"mem,memory,ory", "memory ", 2},
         {"NET", "", 1},
-        {"console,memory,heap,timer,interrupt,discovery,net,blk,rng,pci,msi,smp,nvme", ALL, 0},
+        {"console,memory,heap,timer,interrupt,discovery,net,blk,rng,pci,msi,smp,nvme,process,ipc", ALL, 0},
     };
 
     (void)state;
@@ -184,7 +187,28 @@ void timer_cancel(struct timer *timer)
     armed = NULL;
 }
 
-void clock_sleep(void)
+static unsigned reap_rounds;
+
+bool processes_reap(void)
+{
+    assert_int_equal(disabled, 0);
+    if (reap_rounds == 0)
+        return false;
+    reap_rounds--;
+    return true;
+}
+
+bool processes_ending(void)
+{
+    return reap_rounds != 0;
+}
+
+bool init_look(void)
+{
+    return false;
+}
+
+void scheduler_lend(void)
 {
     assert_int_equal(disabled, 1);
     sleeps++;
@@ -238,6 +262,9 @@ static void waits(void **state)
     assert_int_equal(sleeps, 1);
     partition_rounds = 5;
     assert_true(wait_for(7, DEADLINE_NEVER)); /* the same for partitions */
+    assert_int_equal(sleeps, 1);
+    reap_rounds = 5;
+    assert_true(wait_for(7, DEADLINE_NEVER)); /* the same for processes that have ended */
     assert_int_equal(sleeps, 1);
     pending_once = true;
     assert_true(wait_for(3, DEADLINE_NEVER)); /* raised since the dispatch: no sleep over it */

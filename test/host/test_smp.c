@@ -1,4 +1,4 @@
-/* test_smp.c: kernel/smp.c over CPUs that come, come late, come deaf, or never. */
+/* test_smp.c: kernel/smp.c and smp_start.c over CPUs that come, come late, come deaf, or never. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -9,6 +9,7 @@
 
 #include "host_log.h"
 #include "kernel/smp.c"
+#include "kernel/smp_start.c"
 
 enum { MOST = 100, BOOT_ID = 50 };
 
@@ -16,6 +17,7 @@ enum { MOST = 100, BOOT_ID = 50 };
 enum behaviour { COMES, NEVER, LATE, DEAF, REFUSED, STUCK };
 
 struct machine machine;
+static struct machine_room room;
 static enum behaviour behaviour[MOST];
 static struct cpu boot, *added[CPU_MAX], *started[MOST];
 static struct cpu *runs = &boot;
@@ -69,6 +71,17 @@ void clock_sleep(void)
     slept = true;
     if (runs != &boot)
         longjmp(gone, 1);
+}
+
+void scheduler_lend(void)
+{
+    clock_sleep(); /* there is no process */
+}
+
+bool scheduler_init_cpu(struct cpu *cpu)
+{
+    (void)cpu;
+    return memory_left < 0 || memory_left-- > 0;
 }
 
 void cpu_interrupts_enable(void)
@@ -142,6 +155,11 @@ bool cpu_start_prepare(const struct machine *described)
     return !unprepared;
 }
 
+void trace_init_cpu(struct cpu *cpu)
+{
+    (void)cpu;
+}
+
 bool cpu_start_allocate(struct cpu *cpu)
 {
     assert_in_range(cpu->hardware_id, 0, MOST - 1); /* known by then */
@@ -189,6 +207,8 @@ static int fresh(void **state)
 {
     (void)state;
     memset(&machine, 0, sizeof machine);
+    memset(&room, 0, sizeof room);
+    machine_use_room(&machine, &room);
     memset(behaviour, 0, sizeof behaviour);
     memset(started, 0, sizeof started);
     boot = (struct cpu){.hardware_id = BOOT_ID};
@@ -349,14 +369,14 @@ static void test_too_many(void **state)
 
 static void test_no_memory(void **state)
 {
-    for (int left = 0; left < 6; left++) {
+    for (int left = 0; left < 8; left++) { /* each CPU takes four */
         fresh(state);
         describe_four();
         memory_left = left;
         unsigned before = pages_live;
         smp_start();
-        assert_int_equal(cpu_count(), 1 + (unsigned)left / 3);
-        assert_int_equal(pages_live - before, (unsigned)left / 3); /* the rest has gone back */
+        assert_int_equal(cpu_count(), 1 + (unsigned)left / 4);
+        assert_int_equal(pages_live - before, (unsigned)left / 4); /* the rest has gone back */
         assert_true(host_log_has("no memory to start CPU"));
         ended(state);
         memset(started, 0, sizeof started);

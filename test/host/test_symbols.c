@@ -150,6 +150,35 @@ static void truncated(void **state)
     assert_in_range(refused, whole / 2, whole);
 }
 
+/* The file that a program's table is in: its image begins at 0. */
+static void of_a_program(void **state)
+{
+    FILE *pipe = fopen("build/host/symbols_table.sym", "rb");
+    uint8_t bytes[8192];
+    char name[SYMBOL_NAME_SIZE];
+    size_t inside;
+
+    (void)state;
+    assert_non_null(pipe);
+    size_t size = fread(bytes, 1, sizeof bytes, pipe);
+    fclose(pipe);
+    assert_in_range(size, 16 + 512 + 1, sizeof bytes - 1);
+    for (unsigned i = 0; i < count; i++) {
+        uintptr_t place = expected[i].offset + 16; /* image_start has no meaning there */
+        assert_true(symbol_find_in(bytes, size, place, name, &inside));
+        assert_true(is_right(expected[i].offset, name, inside));
+    }
+    assert_false(symbol_find_in(bytes, size, 15, name, &inside));
+    for (size_t cut = 0; cut < 16 + 512; cut++) {
+        uint8_t *copy = malloc(cut);
+        memcpy(copy, bytes, cut);
+        assert_false(symbol_find_in(copy, cut, 100, name, &inside));
+        free(copy);
+    }
+    bytes[3] ^= 1;
+    assert_false(symbol_find_in(bytes, size, 100, name, &inside));
+}
+
 static void hostile(void **state)
 {
     static const struct {
@@ -180,10 +209,8 @@ static void hostile(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_address),
-        cmocka_unit_test(elsewhere),
-        cmocka_unit_test(truncated),
-        cmocka_unit_test(hostile),
+        cmocka_unit_test(every_address), cmocka_unit_test(elsewhere), cmocka_unit_test(truncated),
+        cmocka_unit_test(of_a_program),  cmocka_unit_test(hostile),
     };
 
     return cmocka_run_group_tests(tests, read_expected, NULL);

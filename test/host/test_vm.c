@@ -81,6 +81,7 @@ static void translate(int number, siginfo_t *information, void *context)
 /* ---- A machine ------------------------------------------------------------------------------------------------ */
 
 static struct machine *machine;
+static struct machine_room *room;
 static bool tables_were_read; /* then what is nobody's memory may have stayed readable */
 
 static int set_up(void **state)
@@ -93,13 +94,16 @@ static int set_up(void **state)
     memset(root_table, 0, sizeof root_table);
     memset(&arena, 0, sizeof arena);
     pool_used = records_used = 0;
-    taking_memory = frames_ready = false;
+    taking_memory = frames_ready = top_copied = false;
+    memset(stacks_used, 0, sizeof stacks_used);
     image_physical = table_pages = 0;
     released_count = 0;
     device_mappings = NULL;
     device_next = DEVICE_BASE;
     known_machine = NULL;
     machine = calloc(1, sizeof *machine);
+    room = calloc(1, sizeof *room);
+    machine_use_room(machine, room);
     fake_largest_leaf = 1;
     fake_identity_dropped = tables_were_read = false;
     host_log_clear();
@@ -110,6 +114,7 @@ static int tear_down(void **state)
 {
     (void)state;
     free(machine);
+    free(room);
     munmap((void *)PHYSMAP_BASE, PHYSICAL);
     return 0;
 }
@@ -519,12 +524,12 @@ static void tables_all_over_memory_leave_enough_to_begin_with(void **state)
  * ---------------------------------------------------------------------------------------------------------------- */
 
 /* What has done its work: no longer the image's, but frames like all others, written to at one address only. That is
- * boot code, the two guard pages, and what is left of the pool (memory.mk says where they lie). */
+ * boot code and what it wrote to, the two guard pages, and what is left of the pool (memory.mk says where they lie). */
 static bool given_away(uint64_t page, unsigned pool_first)
 {
     uint64_t at = page - GIB, left = (uint64_t)((uintptr_t)pool[pool_first] - (uintptr_t)image_start);
 
-    return (at >= 0x3000 && at < 0x8000) || at == 0xa000 || at == 0xc000 ||
+    return (at >= 0x3000 && at < 0x8000) || at == 0xa000 || at == 0xc000 || at == 0xe000 || at == 0xf000 ||
            (at >= left && at < left + (POOL_PAGES - pool_first) * PAGE_SIZE);
 }
 
@@ -547,7 +552,8 @@ static void boot_code_becomes_memory(void **state)
     for (uint64_t page = GIB; page < GIB + image_size(); page += PAGE_SIZE)
         expected += given_away(page, pool_first);
     frames_count(&before);
-    assert_int_equal(vm_release_boot_code(), expected * PAGE_SIZE);
+    uint64_t given = vm_release_spare();
+    assert_int_equal(given + vm_release_boot_code(), expected * PAGE_SIZE);
     frames_count(&after);
     assert_int_equal(after.total - before.total, expected);
     assert_true(frames_check());
@@ -619,6 +625,37 @@ static void large_windows_take_large_leaves(void **state)
     assert_null(vm_map_device(UINT64_C(1) << 38, DEVICE_SIZE)); /* as large as the area, which is used already */
     assert_true(host_log_has("cannot be mapped: limit reached"));
     assert_non_null(vm_map_device(UINT64_C(1) << 38, 0x1000));
+}
+
+/* Spaces have copies of the top table: from the first on it must not change, and yet registers and stacks go on to be
+ * mapped. This processor has a top entry for each 512 GiB, and its registers lie below the second of two. */
+static void the_top_table_is_closed_when_it_is_copied(void **state)
+{
+    static pte copy[TOP_ENTRIES], before[TOP_ENTRIES];
+    uintptr_t guard, stack;
+
+    (void)state;
+    start(GIB);
+    add_image(GIB - 16 * MIB, GIB + image_size() + 80 * MIB);
+    vm_take_memory(machine);
+    root_table[TOP_ENTRIES - 1] = mmu_table(GIB); /* something of the upper half */
+    root_table[TOP_ENTRIES / 2] = mmu_table(2 * GIB);
+    copy[0] = 17;
+    vm_copy_kernel_half(copy);
+    assert_int_equal(copy[0], 17);
+    assert_int_equal(copy[TOP_ENTRIES - 1], mmu_table(GIB));
+    assert_int_equal(copy[TOP_ENTRIES / 2], mmu_table(2 * GIB));
+    assert_int_equal(copy[TOP_ENTRIES / 2 - 1], 0);
+    memcpy(before, root_table, sizeof before);
+
+    assert_non_null(vm_map_device(0x9000000, 0x1000));
+    stack = vm_stack_create(&guard);
+    assert_int_not_equal(stack, 0);
+    vm_stack_destroy(stack);
+    host_log_clear();
+    assert_null(vm_map_tables(PHYSMAP_SIZE - PAGE_SIZE, 16)); /* the second 512 GiB of the physmap are empty */
+    assert_true(host_log_has("cannot be mapped to be read: limit reached"));
+    assert_memory_equal(before, root_table, sizeof before);
 }
 
 static void registers_cannot_be_memory(void **state)
@@ -737,6 +774,7 @@ static const struct CMUnitTest tests[] = {
     TEST(tables_all_over_memory_leave_enough_to_begin_with),
     TEST(registers_are_mapped_once),
     TEST(large_windows_take_large_leaves),
+    TEST(the_top_table_is_closed_when_it_is_copied),
     TEST(registers_cannot_be_memory),
     TEST(pages_are_zeroed_and_translate_both_ways),
     TEST(stacks_come_and_go),

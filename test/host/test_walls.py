@@ -13,13 +13,19 @@ FORBIDDEN = {
     "authority": ["kernel/log.h"],
     "driver": ["vmos/machine.h", "machine/pci.h", "platform/cpu.h", "memory/memory.h", "authority/device.h",
                "kernel/log.h", "arch.h"],
-    "kernel": ["driver/virtio/virtio.h", "virtio.h"],
+    "kernel": ["driver/virtio/virtio.h", "virtio.h", "vmos/system.h", "vmos/service.h"],
+    "user": ["vmos/machine.h", "vmos/driver.h", "kernel/trace.h", "kernel/process/rules.h", "platform/user.h",
+             "memory/space.h", "authority/device.h", "arch.h", "vmos/control.h"],
+    "service": ["vmos/machine.h", "vmos/driver.h", "kernel/trace.h", "kernel/process/rules.h", "platform/user.h",
+                "memory/space.h", "authority/device.h", "arch.h", "init/init.h"],
 }
 ALLOWED = {
     "lib": ["lib/string.h", "vmos/abi.h"], "machine": ["machine/readers.h", "vmos/machine.h"],
     "platform": ["platform/cpu.h"], "memory": ["memory/memory.h", "machine/readers.h"],
     "authority": ["memory/memory.h", "vmos/driver.h"], "driver": ["vmos/driver.h", "vmos/nic.h", "lib/log.h"],
     "kernel": ["authority/device.h", "memory/memory.h"],
+    "user": ["vmos/system.h", "vmos/service.h", "lib/elf.h"],
+    "service": ["vmos/service.h", "vmos/system.h", "vmos/control.h", "lib/manifest.h", "lib/ring.h", "lib/malloc.h"],
 }
 
 
@@ -27,7 +33,7 @@ def compiles(room, header, tmp_path):
     subprocess.run(["make", "-s", f"build/rooms/{room}/.made"], cwd=ROOT, check=True)
     source = tmp_path / "probe.c"
     source.write_text(f"#include <{header}>\n")
-    arch = [] if room in ("driver", "lib", "machine") else ["-Iplatform/x64"]
+    arch = [] if room in ("driver", "lib", "machine", "user", "service") else ["-Iplatform/x64"]
     done = subprocess.run(["clang", "--target=x86_64-unknown-none-elf", "-ffreestanding", "-fsyntax-only",
                            f"-Ibuild/rooms/{room}", *arch, source], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 or "file not found" in done.stderr, done.stderr

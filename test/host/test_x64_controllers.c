@@ -57,6 +57,7 @@ static char happened[512]; /* in order: D dispatch, E end, T timer, S spurious *
 static uint32_t dispatched, spurious_number;
 static bool no_device_space;
 static struct machine machine;
+static struct machine_room room;
 static struct cpu cpu;
 
 static uint32_t local_read(unsigned index)
@@ -224,6 +225,8 @@ static int fresh(void **state)
     memset(&local, 0, sizeof local);
     memset(io, 0, sizeof io);
     memset(&machine, 0, sizeof machine);
+    memset(&room, 0, sizeof room);
+    machine_use_room(&machine, &room);
     memset(apics, 0, sizeof apics);
     registers = NULL;
     x2apic = present = no_device_space = false;

@@ -53,7 +53,7 @@ def test_firmware(name, tmp_path):
     result = run(row, tmp_path, *disk("virtio-blk", esp), smp=1 if name == "edk2-rv64" else 4)
     text = check(row, result)
     assert "device virtio-blk0: " in text
-    assert 'manifest: line 2: "frobnicate" is not understood' in text
+    assert 'manifest: line 2: found "frobnicate"; expected: driver or service' in text
     assert "efi: from entry to ready vmos took " in text
 
 

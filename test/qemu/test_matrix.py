@@ -9,7 +9,8 @@ import evidence
 from guest import (MACHINES, X64_EXIT_PASS, blk, make_disk, net, rng, run, transport_globals, transports_of)
 
 ROWS = [(name, transport) for name, on in MACHINES.items() for transport in transports_of(on)]
-ALL_TESTS = {"console", "memory", "heap", "timer", "interrupt", "discovery", "net", "blk", "rng", "pci", "msi", "smp", "nvme"}
+ALL_TESTS = {"console", "memory", "heap", "timer", "interrupt", "discovery", "net", "blk", "rng", "pci", "msi", "smp", "nvme",
+             "process", "ipc"}
 MAY_SKIP = {"pci", "msi", "nvme"}  # where the machine has no PCI functions, none heard by message, no NVMe
 
 

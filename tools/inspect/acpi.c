@@ -161,6 +161,7 @@ static void make_roots(void)
 int inspect_acpi(char *const paths[], int count, bool json)
 {
     static struct machine machine;
+    static struct machine_room room;
     const struct physical_memory memory = {.map = map_piece};
     struct stat status;
 
@@ -175,7 +176,7 @@ int inspect_acpi(char *const paths[], int count, bool json)
         return inspect_fail("no ACPI table was given");
     place_dsdt();
     make_roots();
-    machine_init(&machine);
+    machine_init(&machine, &room);
     enum status result = acpi_read(&machine, &memory, pieces[0].address);
     if (result == STATUS_OK) {
         machine.memory_count = 0; /* the tables' own pretended places; the static tables describe no memory */

@@ -10,12 +10,13 @@
 int inspect_fdt(const char *path, bool json)
 {
     static struct machine machine;
+    static struct machine_room room;
     size_t size;
     uint8_t *blob = inspect_read_file(path, &size);
 
     if (blob == NULL)
         return 1;
-    machine_init(&machine);
+    machine_init(&machine, &room);
     enum status status = size >= 40 ? fdt_read(&machine, blob, size) : STATUS_INVALID;
     if (status == STATUS_OK) {
         machine_finish(&machine);

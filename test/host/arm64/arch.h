@@ -6,6 +6,7 @@
 
 #define ARCH_NAME  "arm64"
 #define MMU_LEVELS 4
+#define USER_TOP   (UINT64_C(1) << 47)
 
 static inline void arch_barrier_full(void)
 {

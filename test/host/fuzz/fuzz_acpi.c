@@ -100,6 +100,7 @@ static void discard(struct printer *printer, const char *text, size_t length)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct physical *physical = physical_make();
+    static struct machine_room room;
     struct machine *machine = malloc(sizeof *machine);
     struct printer printer = {.write = discard};
 
@@ -113,7 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             physical->pieces[physical->piece_count - 1].bytes = area;
             physical->pieces[physical->piece_count - 1].size = 0x20000;
         }
-        machine_init(machine);
+        machine_init(machine, &room);
         machine_add_memory(machine, 0x10000000, 0x10000000, MEMORY_USABLE);
         acpi_read(machine, &physical->memory, 0x1000);
         uint64_t found = acpi_find_rsdp(&physical->memory);

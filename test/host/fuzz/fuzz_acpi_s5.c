@@ -34,12 +34,13 @@ static void check(const struct machine *machine, bool found)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static struct machine_room room;
     struct machine *machine = malloc(sizeof *machine);
     uint8_t *copy = malloc(size != 0 ? size : 1);
 
     if (machine != NULL && copy != NULL && size <= 1 << 20) {
         memcpy(copy, data, size);
-        machine_init(machine);
+        machine_init(machine, &room);
         machine_add_host_bridge(machine, 0, 0, 255, 0xb0000000);
         struct acpi_view table = {.bytes = copy, .length = (uint32_t)size};
         bool found = acpi_find_sleep_type(machine, table);

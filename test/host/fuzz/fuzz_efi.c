@@ -16,6 +16,7 @@ enum { MEMORY_SIZE = 16384 };
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct physical *physical = physical_make();
+    static struct machine_room room;
     struct machine *machine = malloc(sizeof *machine);
     struct efi_handoff handoff;
 
@@ -23,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         uint8_t *bytes = physical_put(physical, 0x1000, data, size < MEMORY_SIZE ? size : MEMORY_SIZE);
         const uint64_t magic = EFI_HANDOFF_MAGIC;
         memcpy(bytes, &magic, sizeof magic);
-        machine_init(machine);
+        machine_init(machine, &room);
         assert(efi_take(&physical->memory, 0x1000, &handoff) == STATUS_OK);
         efi_read(machine, &physical->memory, 0x1000, &handoff);
         assert(memchr(machine->command_line, 0, sizeof machine->command_line) != NULL);

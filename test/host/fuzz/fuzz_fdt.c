@@ -20,12 +20,13 @@ static void nothing(struct printer *printer, const char *text, size_t length)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct machine machine;
+    static struct machine_room room;
     struct printer printer = {nothing};
     struct fdt fdt;
 
     if (size < 40)
         return 0;
-    machine_init(&machine);
+    machine_init(&machine, &room);
     if (fdt_read(&machine, data, size) != STATUS_OK)
         return 0;
     machine_finish(&machine);

@@ -10,51 +10,52 @@ static const char *embedded, *embedded_end;
 #define initrd_embedded     embedded
 #define initrd_embedded_end embedded_end
 #include <kernel/manifest.c>
+#include <kernel/ramdisk.c>
 
 struct machine machine;
-static char *ramdisk;
+static char *given_bytes;
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 void *physical_to_virtual(uint64_t physical)
 {
-    return ramdisk + physical;
+    return given_bytes + physical;
 }
 
 bool vm_lookup(const void *address, unsigned *access)
 {
     *access = 0;
-    return (uintptr_t)address - (uintptr_t)ramdisk < machine.initrd.size;
+    return (uintptr_t)address - (uintptr_t)given_bytes < machine.initrd.size;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     if (size == 0)
         return 0;
-    ramdisk = malloc(size);
-    if (ramdisk == NULL)
+    given_bytes = malloc(size);
+    if (given_bytes == NULL)
         return 0;
-    memcpy(ramdisk, bytes + 1, size - 1);
+    memcpy(given_bytes, bytes + 1, size - 1);
     wanted_count = 0;
     from_bootloader = false;
     host_log_clear();
-    embedded = embedded_end = ramdisk;
+    embedded = embedded_end = given_bytes;
     machine.initrd = (struct machine_region){.size = size - 1};
     if (bytes[0] & 1)
         manifest_read();
     else
-        read_text(ramdisk, size - 1);
+        read_text(given_bytes, size - 1);
     if (wanted_count > MAX_DRIVERS)
         abort();
     for (unsigned i = 0; i < wanted_count; i++) {
-        if (wanted[i].name < ramdisk || wanted[i].length == 0 || wanted[i].length > 160 ||
-            wanted[i].name + wanted[i].length > ramdisk + size)
+        if (wanted[i].name < given_bytes || wanted[i].length == 0 || wanted[i].length >= NAME_SIZE ||
+            wanted[i].name + wanted[i].length > given_bytes + size)
             abort();
-        char name[161] = "";
+        char name[NAME_SIZE] = "";
         memcpy(name, wanted[i].name, wanted[i].length);
         if (!manifest_wants_driver(name))
             abort();
     }
-    free(ramdisk);
+    free(given_bytes);
     return 0;
 }

@@ -16,12 +16,13 @@ enum { MEMORY_SIZE = 16384 };
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct physical *physical = physical_make();
+    static struct machine_room room;
     struct machine *machine = malloc(sizeof *machine);
     uint64_t rsdp;
 
     if (machine != NULL) {
         physical_put(physical, 0x1000, data, size < MEMORY_SIZE ? size : MEMORY_SIZE);
-        machine_init(machine);
+        machine_init(machine, &room);
         pvh_read(machine, &physical->memory, 0x1000, &rsdp);
         assert(memchr(machine->command_line, 0, sizeof machine->command_line) != NULL);
         options_read_machine(machine, machine->command_line);

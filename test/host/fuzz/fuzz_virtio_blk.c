@@ -13,7 +13,7 @@ extern const struct driver virtio_blk_driver;
 enum { MAX_BYTES = 1 << 18 };
 
 /* Whatever was asked for: some bytes, a length, a status. */
-static uint32_t handle(struct virtio_model *model, void *context, const struct virtio_model_request *request)
+static uint32_t serve(struct virtio_model *model, void *context, const struct virtio_model_request *request)
 {
     uint8_t answer = fuzz8(), bytes[24];
     uint32_t claim = request->writable;
@@ -75,7 +75,7 @@ static void submit(struct block_device *block)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct virtio_model_class class = {
-        .id = 2, .queue_count = 1, .queue_sizes = {64}, .config_size = 60, .handle = handle};
+        .id = 2, .queue_count = 1, .queue_sizes = {64}, .config_size = 60, .handle = serve};
     bool free_again = true;
 
     fuzz_input(data, size);

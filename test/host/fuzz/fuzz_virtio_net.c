@@ -19,7 +19,7 @@ static struct nic_receive held[MAX_HELD];
 static unsigned held_count, sum;
 static uint8_t bytes[MAX_FRAME];
 
-static uint32_t handle(struct virtio_model *model, void *context, const struct virtio_model_request *request)
+static uint32_t serve(struct virtio_model *model, void *context, const struct virtio_model_request *request)
 {
     uint8_t answer = fuzz8();
 
@@ -156,7 +156,7 @@ static void operate(struct virtio_model *model, struct nic_device *nic)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct virtio_model_class class = {
-        .id = 1, .queue_count = 3, .queue_sizes = {64, 64, 64}, .config_size = 24, .handle = handle};
+        .id = 1, .queue_count = 3, .queue_sizes = {64, 64, 64}, .config_size = 24, .handle = serve};
     bool free_again = true;
 
     fuzz_input(data, size);

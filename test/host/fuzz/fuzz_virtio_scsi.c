@@ -17,7 +17,7 @@ static struct virtio_scsi_model scsi;
 static bool quiet; /* the scan of 256 targets is long: what is spoiled begins with the first disk, or when asked */
 
 /* The model's answer with bytes changed, in the answer or in the data; or none. */
-static uint32_t handle(struct virtio_model *model, void *context, const struct virtio_model_request *request)
+static uint32_t serve(struct virtio_model *model, void *context, const struct virtio_model_request *request)
 {
     (void)context;
     uint32_t written = virtio_scsi_handle(model, &scsi, request);
@@ -59,11 +59,8 @@ static void submit(struct block_device *block)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct virtio_model_class class = {.id = 8,
-                                       .queue_count = 3,
-                                       .queue_sizes = {16, 16, 64},
-                                       .config_size = SCSI_MODEL_CONFIG_SIZE,
-                                       .handle = handle};
+    struct virtio_model_class class = {
+        .id = 8, .queue_count = 3, .queue_sizes = {16, 16, 64}, .config_size = SCSI_MODEL_CONFIG_SIZE, .handle = serve};
     struct virtio_scsi_options options = {
         .seg_max = 60, .max_sectors = 200, .cmd_per_lun = 20, .sense_size = 96, .cdb_size = 32, .max_lun = 100};
     bool free_again = true;

@@ -13,6 +13,7 @@
 
 struct table_set set;
 struct machine m;
+struct machine_room room;
 
 void le16(uint8_t *to, uint32_t value)
 {
@@ -420,7 +421,7 @@ enum status run(void)
     struct physical *physical = lay_out();
 
     host_log_clear();
-    machine_init(&m);
+    machine_init(&m, &room);
     machine_add_memory(&m, 0x100000, 0x7ee0000, MEMORY_USABLE);
     enum status status = acpi_read(&m, &physical->memory, RSDP);
     machine_finish(&m);

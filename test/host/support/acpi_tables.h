@@ -31,6 +31,7 @@ struct table_set {
 };
 extern struct table_set set; /* what run() lays out */
 extern struct machine m;     /* what it leads to */
+extern struct machine_room room;
 
 void le16(uint8_t *to, uint32_t value);
 void le64(uint8_t *to, uint64_t value);

@@ -702,6 +702,8 @@ int world_begin(void **state)
     world = (struct world){.messages = true, .ports = true};
     world_script = (struct world_script){0};
     world.machine = __real_calloc(1, sizeof *world.machine);
+    world.room = __real_calloc(1, sizeof *world.room);
+    machine_use_room(world.machine, world.room);
     world.machine->host_bridges[0] = (struct machine_host_bridge){
         .window_count = 2,
         .windows = {{PCI_WINDOW_MEMORY32, false, 0x10000000, 0x10000000, 0x100000},
@@ -758,5 +760,6 @@ int world_end(void **state)
     client_count = region_count = 0;
     pci_model_free(&world.pci);
     free(world.machine);
+    free(world.room);
     return 0;
 }

@@ -28,6 +28,7 @@ enum { WORLD_SLOT_SIZE = 0x200, WORLD_PORTS = 0x10000, WORLD_VECTORS = 4, WORLD_
 
 struct world {
     struct machine *machine;
+    struct machine_room *room;
     struct pci_model pci;
     uint64_t now_ns;
     unsigned cpus;           /* that run; 0: one */

@@ -5,6 +5,7 @@
  * test's own functions if it has any, and must not be taken twice or left behind.
  */
 #include <platform/cpu.h>
+#include <platform/interrupt.h>
 #include <platform/ipi.h>
 #include <platform/lock.h>
 #include <stdio.h>
@@ -51,6 +52,12 @@ WEAK void ipi_wake(struct cpu *to)
 WEAK void ipi_relax(void)
 {
     cpu_relax();
+}
+
+WEAK void trace_interrupt(uint32_t route, uint64_t count)
+{
+    (void)route;
+    (void)count;
 }
 
 WEAK uintptr_t lock_take(struct lock *lock)

@@ -27,6 +27,7 @@ struct scene {
     struct pci_found_list found;
     struct machine_host_bridge bridge;
     struct machine machine;
+    struct machine_room room;
 };
 
 #define LIAR   (5 << 3)  /* devfn of the function under test */
@@ -60,6 +61,7 @@ static inline void scene_run(struct scene *scene)
 {
     host_log_clear();
     pci_enumerate(&scene->bridge, 0, &scene->model.access, pci_found_keep, &scene->found);
+    machine_use_room(&scene->machine, &scene->room);
     scene->machine.host_bridge_count = 1;
     scene->machine.host_bridges[0] = scene->bridge;
     scene->machine.memory_count = 1;

@@ -11,7 +11,7 @@
 
 enum { MAX_SEGMENTS = 1024 };
 
-static uint32_t handle(struct virtio_model *model, void *context, const struct virtio_model_request *request)
+static uint32_t serve(struct virtio_model *model, void *context, const struct virtio_model_request *request)
 {
     uint8_t *bytes = malloc(request->readable + request->writable + 2u);
     uint8_t *answer = bytes + request->readable + 1;
@@ -33,7 +33,7 @@ const struct virtio_model_class echo_class = {
     .queue_count = ECHO_QUEUES,
     .queue_sizes = {ECHO_QUEUE_SIZE, ECHO_QUEUE_SIZE, ECHO_QUEUE_SIZE},
     .config_size = ECHO_CONFIG_SIZE,
-    .handle = handle,
+    .handle = serve,
 };
 
 const struct virtio_feature echo_features[] = {

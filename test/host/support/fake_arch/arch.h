@@ -11,6 +11,9 @@
 #define PHYSMAP_SIZE (UINT64_C(1) << 40)
 #define DEVICE_BASE  UINT64_C(0x300000000000)
 #define DEVICE_SIZE  (UINT64_C(32) << 30)
+#define ARCH_MACHINE 62
+#define ARCH_RECORD  0
+#define USER_TOP     ((UINT64_C(1) << 47) - 4096)
 
 /* Firmware is the test; it wants to be asked for everything. */
 #define ARCH_EFI_CALL

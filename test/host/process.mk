@@ -1,0 +1,27 @@
+# Kernel objects: the rules alone, and the rest over a machine that is played (test/host/support/object_world.h).
+OBJECT_SOURCES := kernel/process/rules.c kernel/process/object.c kernel/process/handle.c kernel/process/memory.c \
+                  kernel/process/process.c memory/space.c memory/frames.c platform/pagetable.c \
+                  test/host/support/object_world.c test/host/support/fake_arch/fake_mmu.c
+OBJECT_CFLAGS  := -Itest/host/support/fake_arch
+OBJECT_LIBS    := -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=free
+OBJECT_HEADERS := $(wildcard kernel/process/*.h) kernel/trace.h kernel/random.h
+
+HOST_TESTS += object_rules handle space process process_ledger
+object_rules_SOURCES := kernel/process/rules.c
+object_rules_DEPENDS := kernel/process/rules.h
+
+define OBJECT_TEST
+$1_SOURCES = $$(OBJECT_SOURCES)
+$1_CFLAGS  := $$(OBJECT_CFLAGS)
+$1_LIBS    := $$(OBJECT_LIBS)
+$1_DEPENDS := $$(OBJECT_HEADERS)
+endef
+$(foreach t,handle space process process_ledger,$(eval $(call OBJECT_TEST,$t)))
+
+# The real threads and IPC on CPUs that take turns.
+HOST_TESTS += process_schedules
+process_schedules_SOURCES = $(OBJECT_SOURCES) kernel/process/thread.c kernel/process/scheduler.c kernel/process/ipc.c \
+                            kernel/process/notification.c kernel/process/trap.c
+process_schedules_CFLAGS  := $(OBJECT_CFLAGS) -pthread
+process_schedules_LIBS    := $(OBJECT_LIBS)
+process_schedules_DEPENDS := $(OBJECT_HEADERS)
