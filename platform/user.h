@@ -21,6 +21,7 @@
  *   uint64_t user_call_number(const struct user_context *context);
  *   uint64_t user_argument(const struct user_context *context, unsigned index);         0 to 5
  *   void user_set_result(struct user_context *context, uint64_t status, uint64_t value);
+ *   void user_call_again(struct user_context *context);       the call that it has just made it makes once more
  *   uintptr_t user_instruction(const struct user_context *context);
  *   uintptr_t user_stack_pointer(const struct user_context *context);
  *   uintptr_t user_frame_pointer(const struct user_context *context);

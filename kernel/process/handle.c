@@ -12,7 +12,8 @@
 
 #include "object_private.h"
 
-enum { CAPACITY_FIRST = 16 };
+/* Each mapping that goes waits for other CPUs to forget it. */
+enum { CAPACITY_FIRST = 16, UNMAPPED_AT_ONCE = 16 };
 
 /* The table of a process that has no handle yet: index 0 is in it, and is nothing. */
 static const struct handle_slot no_slot;
@@ -164,8 +165,21 @@ enum status handle_install(struct process *process, struct object *object, uint3
     slot->next_free = 0;
     if (receives(slot))
         endpoint_receivers(endpoint_of(object), 1);
+    if (object->type == OBJECT_REPLY)
+        handle_note_reply(process, CONTAINER_OF(object, struct reply, object), index);
     *number = handle_number(index, slot->generation);
     return STATUS_OK;
+}
+
+void handle_end_reply(struct reply *reply)
+{
+    struct handle_slot *slot = &reply->holder->handles.slots[reply->slot];
+
+    if (slot->object != &reply->object)
+        return; /* closed, which has ended the wait */
+    object_hold(&ended_reply.object);
+    slot->object = &ended_reply.object;
+    object_release(&reply->object);
 }
 
 enum status handle_close(struct process *process, handle number)
@@ -212,8 +226,9 @@ enum status handle_revoke(struct process *process, handle number)
         endpoint_receivers(endpoint, (int)receives(slot) - (int)endpoint->receive_handles);
     } else if (object->type == OBJECT_NOTIFICATION) {
         notification_end_waits(CONTAINER_OF(object, struct notification, object), STATUS_REVOKED);
-    } else if (object->type == OBJECT_MEMORY) {
-        memory_revoke(CONTAINER_OF(object, struct memory, object), process);
+    } else if (object->type == OBJECT_MEMORY &&
+               !memory_revoke(CONTAINER_OF(object, struct memory, object), process, UNMAPPED_AT_ONCE)) {
+        return STATUS_BUSY;
     }
     return STATUS_OK;
 }

@@ -5,7 +5,7 @@
 #ifndef KERNEL_PROCESS_HANDLE_SLOT_H
 #define KERNEL_PROCESS_HANDLE_SLOT_H
 
-#include "object.h"
+#include "thread.h"
 
 /* A CPU that guesses that an index is good must not read what lies behind the table: what is out of bounds is made 0
  * by arithmetic, and slot 0 is never anybody's. The empty statement keeps the compiler from making a branch of it. */
@@ -37,9 +37,15 @@ static inline enum status handle_check(const struct handle_slot *slot, handle nu
     return rule_use(&view, epoch, number, type, rights);
 }
 
+static inline void handle_note_reply(struct process *holder, struct reply *reply, uint32_t slot)
+{
+    reply->holder = holder;
+    reply->slot = slot;
+}
+
 /* The one handle that a call gives to whoever takes it, and that his answer takes away again: what handle_install and
  * handle_close do, where nothing can go wrong. False: nothing has been done. */
-static inline bool handle_put_reply(struct process *process, struct object *reply, handle *number)
+static inline bool handle_put_reply(struct process *process, struct reply *reply, handle *number)
 {
     struct handle_table *table = &process->handles;
     uint32_t index = table->first_free;
@@ -51,10 +57,11 @@ static inline bool handle_put_reply(struct process *process, struct object *repl
     process->used[BUDGET_HANDLES]++;
     table->first_free = slot->next_free;
     table->free_count--;
-    slot->object = reply;
-    slot->epoch = reply->epoch;
+    slot->object = &reply->object;
+    slot->epoch = reply->object.epoch;
     slot->rights = RIGHT_TRANSFER;
     slot->next_free = 0;
+    handle_note_reply(process, reply, index);
     *number = handle_number(index, slot->generation);
     return true;
 }

@@ -184,7 +184,7 @@ static bool call_at_once(struct thread *caller, struct endpoint *endpoint, uint6
         return false;
     struct thread *server = link->thread;
     if (server->deadline_ns != DEADLINE_NEVER || queue_contains(&server->notification_link) ||
-        !handle_put_reply(server->process, &caller->reply.object, &server->buffer->reply))
+        !handle_put_reply(server->process, &caller->reply, &server->buffer->reply))
         return false;
     caller->object.references++; /* the Reply's */
     copy_words(server->buffer, caller->buffer, message);

@@ -256,15 +256,19 @@ enum status memory_unmap(struct process *process, uintptr_t at, uint64_t size)
     return STATUS_OK;
 }
 
-void memory_revoke(struct memory *memory, const struct process *except)
+bool memory_revoke(struct memory *memory, const struct process *except, unsigned most)
 {
     struct mapping *mapping, *next;
 
     object_hold(&memory->object);
     for (mapping = memory->mappings; mapping != NULL; mapping = next) {
         next = mapping->next_alias;
-        if (process_of(mapping) != except)
-            memory_unmap_mapping(mapping);
+        if (process_of(mapping) == except)
+            continue;
+        if (most-- == 0)
+            break;
+        memory_unmap_mapping(mapping);
     }
     object_release(&memory->object);
+    return mapping == NULL;
 }

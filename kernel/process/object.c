@@ -14,6 +14,8 @@ uint64_t object_counts[OBJECT_TYPE_COUNT];
 
 struct object clock_object = {.type = OBJECT_CLOCK, .references = 1, .epoch = 1};
 struct object console_object = {.type = OBJECT_CONSOLE, .references = 1, .epoch = 1};
+/* No handle is of its epoch: those that name it were another's. */
+struct reply ended_reply = {.object = {.type = OBJECT_REPLY, .references = 1}};
 
 /* ---- Budgets ------------------------------------------------------------------------------------------------------
  */
@@ -40,6 +42,24 @@ void budget_give(struct process *process, enum budget budget, uint64_t amount)
         ended = process->state == PROCESS_ENDED;
         process = process->object.payer;
     } while (ended);
+}
+
+void debt_settle(struct process *process)
+{
+    uint64_t now = clock_now();
+
+    process->owed_ns =
+        rule_debt(process->owed_ns, now - process->settled_ns, process->limits[BUDGET_CPU] - process->used[BUDGET_CPU]);
+    process->settled_ns = now;
+}
+
+uint64_t debt_share(struct process *process, uint64_t promille)
+{
+    uint64_t free = process->limits[BUDGET_CPU] - process->used[BUDGET_CPU] + promille;
+    uint64_t share = promille != 0 ? process->owed_ns / free * promille + process->owed_ns % free * promille / free : 0;
+
+    process->owed_ns -= share;
+    return share;
 }
 
 /* ---- Beginning ----------------------------------------------------------------------------------------------------
@@ -105,7 +125,9 @@ static struct object *graveyard;
 
 static struct object *counted(struct object *object)
 {
-    return object->type == OBJECT_REPLY ? &CONTAINER_OF(object, struct reply, object)->caller->object : object;
+    bool embedded = object->type == OBJECT_REPLY && object != &ended_reply.object;
+
+    return embedded ? &CONTAINER_OF(object, struct reply, object)->caller->object : object;
 }
 
 void object_hold(struct object *object)

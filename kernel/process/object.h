@@ -54,8 +54,9 @@ void object_hold(struct object *object);
  * function may still run: it must change nothing of an object without references but itself. */
 void object_release(struct object *object);
 
-/* There is one Clock and one Console, paid for by nobody, which never end. */
+/* There is one Clock and one Console, paid for by nobody, which never end; and one Reply of a call that is over. */
 extern struct object clock_object, console_object;
+extern struct reply ended_reply;
 
 /* How many there are of each type, for the ledger. */
 extern uint64_t object_counts[OBJECT_TYPE_COUNT];
@@ -67,6 +68,16 @@ extern uint64_t object_counts[OBJECT_TYPE_COUNT];
  * then on, and so upwards. */
 bool budget_take(struct process *process, enum budget budget, uint64_t amount);
 void budget_give(struct process *process, enum budget budget, uint64_t amount);
+
+/* A promise of CPU time that is given up (its thread has ended, or is promised something else) goes back at once,
+ * though some of its period's time may have been used before it was due. That stays as the process's debt, or else a
+ * chain of threads could use a promise anew as often as there are threads. What is promised to nobody pays it off;
+ * whoever is promised some of that takes his share of the debt, out of his first period's time. Between a process that
+ * ends and its parent, and a parent and its new child, it goes the same way.
+ *
+ * debt_settle: before what is promised changes. debt_share: of `promille`, which have just been taken. */
+void debt_settle(struct process *process);
+uint64_t debt_share(struct process *process, uint64_t promille);
 
 /* ---- Handles ------------------------------------------------------------------------------------------------------
  */
@@ -112,7 +123,7 @@ enum status handle_use(struct process *process, handle number, enum object_type 
 enum status handle_close(struct process *process, handle number);
 enum status handle_duplicate(struct process *process, handle number, uint32_t rights, uint64_t badge, handle *copy);
 /* By RIGHT_MANAGE: all handles of the object but this one are revoked, waits at it end with STATUS_REVOKED, and a
- * Memory is unmapped from all processes but this. */
+ * Memory is unmapped from all processes but this: so many at a time, and STATUS_BUSY as long as there are more. */
 enum status handle_revoke(struct process *process, handle number);
 /* Whether handle_move will take it: every check but those of the receiver's room. */
 enum status handle_may_move(struct process *from, handle number, uint32_t rights, bool keep);
@@ -121,6 +132,10 @@ enum status handle_may_move(struct process *from, handle number, uint32_t rights
  * handle_make_room for all, then handle_move each, which then does not fail. */
 enum status handle_move(struct process *from, handle number, struct process *to, uint32_t rights, bool keep,
                         handle *there);
+/* The call is over: the handle that the Reply still has answers nothing from now on, and whoever keeps it keeps nothing
+ * of the caller's. */
+struct reply;
+void handle_end_reply(struct reply *reply);
 /* Closes up to `most` handles; true: none is left. */
 bool handle_close_some(struct process *process, unsigned most);
 
@@ -153,12 +168,15 @@ enum status memory_map(struct process *process, struct memory *memory, uint32_t 
 /* One mapping, named by its whole range. STATUS_NOT_FOUND: there is none. */
 enum status memory_unmap(struct process *process, uintptr_t at, uint64_t size);
 void memory_unmap_mapping(struct mapping *mapping);
-/* Takes away what is mapped of it but in `except`. */
-void memory_revoke(struct memory *memory, const struct process *except);
+/* Takes away what is mapped of it but in `except`, at most `most` mappings; true: there is no more. */
+bool memory_revoke(struct memory *memory, const struct process *except, unsigned most);
 void memory_destroy(struct memory *memory);
 
 /* ---- Processes ----------------------------------------------------------------------------------------------------
  */
+
+/* Each process_watch looks through those that a process has. */
+enum { WATCHES_MOST = 256 };
 
 struct watch {                                       /* process_watch: a Notification to be signalled */
     struct watch *next, *previous;                   /* of the watched */
@@ -181,6 +199,7 @@ struct process {
     struct space space;
     struct handle_table handles;
     uint64_t limits[BUDGET_COUNT], used[BUDGET_COUNT];
+    uint64_t owed_ns, settled_ns; /* debt of CPU time, and when it was settled last */
     uint64_t cpus;
     uint32_t highest_priority;
     struct thread *threads;               /* by next_in_process */
@@ -200,8 +219,8 @@ extern struct process *processes; /* all, newest first; also those that have end
 /* Once there are all CPUs and memory: what there is of them is the root's budget. */
 void processes_init(void);
 /* One reference is the caller's; another the process has itself until it has ended. It begins as PROCESS_NEW; when its
- * last handle goes before it has a thread, it ends. STATUS_INVALID: a name that is empty, has a space or what is not
- * printable in it, or is not terminated, or bits that mean nothing; STATUS_DENIED: CPUs or a priority that the parent
+ * last handle goes before it has a thread, it ends. STATUS_INVALID: a name that is empty, not terminated, or of more
+ * than letters, digits, `-`, `_` and `.`, or bits that mean nothing; STATUS_DENIED: CPUs or a priority that the parent
  * has not; STATUS_LIMIT. */
 enum status process_create(struct process *parent, const struct process_parameters *parameters, struct process **made);
 /* It runs no more instructions when this returns but those that other CPUs are in the middle of, and so do all that it

@@ -61,16 +61,16 @@ void processes_init(void)
 /* ---- Beginning ----------------------------------------------------------------------------------------------------
  */
 
+/* A name stands in the log and at the console: it must neither steer a terminal nor look like more than a name. */
 static bool name_valid(const char name[NAME_SIZE])
 {
     size_t length = strnlen(name, NAME_SIZE);
 
-    if (length == 0 || length == NAME_SIZE)
-        return false;
     for (size_t i = 0; i < length; i++)
-        if (name[i] <= ' ' || name[i] > '~')
+        if (!((name[i] >= 'a' && name[i] <= 'z') || (name[i] >= 'A' && name[i] <= 'Z') ||
+              (name[i] >= '0' && name[i] <= '9') || name[i] == '-' || name[i] == '_' || name[i] == '.'))
             return false;
-    return true;
+    return length > 0 && length < NAME_SIZE;
 }
 
 static enum status check(const struct process *parent, const struct process_parameters *parameters)
@@ -123,6 +123,7 @@ enum status process_create(struct process *parent, const struct process_paramete
     enum status status = check(parent, parameters);
     struct object *object;
 
+    debt_settle(parent);
     if (status == STATUS_OK)
         status = take_limits(parent, parameters->limits);
     if (status != STATUS_OK)
@@ -140,7 +141,8 @@ enum status process_create(struct process *parent, const struct process_paramete
     process->id = next_id++;
     process->cpus = parameters->cpus != 0 ? parameters->cpus : parent->cpus;
     process->highest_priority = parameters->highest_priority;
-    process->created_ns = clock_now();
+    process->created_ns = process->settled_ns = clock_now();
+    process->owed_ns = debt_share(parent, process->limits[BUDGET_CPU]);
     link_process(process, parent);
     object_hold(object); /* its own, until it has ended */
     trace(TRACE_PROCESS, process->id, PROCESS_NEW);
@@ -192,14 +194,15 @@ enum status process_watch(struct process *payer, struct process *process, struct
         notification_signal(notification, bits);
         return STATUS_OK;
     }
-    for (struct watch *watch = payer->watching; watch != NULL; watch = watch->next_of_payer)
+    unsigned count = 0;
+    for (struct watch *watch = payer->watching; watch != NULL; watch = watch->next_of_payer, count++)
         if (watch->watched == process && watch->notification == notification) {
             watch->bits |= bits;
             return STATUS_OK;
         }
     if (payer->state != PROCESS_RUNNING)
         return STATUS_PEER_GONE;
-    if (!budget_take(payer, BUDGET_MEMORY, sizeof(struct watch)))
+    if (count >= WATCHES_MOST || !budget_take(payer, BUDGET_MEMORY, sizeof(struct watch)))
         return STATUS_LIMIT;
     struct watch *watch = calloc(1, sizeof *watch);
     if (watch == NULL) {
@@ -313,6 +316,9 @@ static void finish(struct process *process)
     console_write_end(process);
     handle_table_destroy(process);
     process->state = PROCESS_ENDED;
+    debt_settle(process);
+    debt_settle(parent);
+    parent->owed_ns += process->owed_ns;
     for (unsigned i = 0; i < BUDGET_COUNT; i++)
         budget_give(parent, (enum budget)i, process->limits[i] - process->used[i]);
     unlink_child(process);

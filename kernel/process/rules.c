@@ -50,6 +50,36 @@ bool rule_budget(uint64_t limit, uint64_t used, uint64_t amount)
 #define PERIOD_MOST_NS  (10 * NANOSECONDS_PER_SECOND)
 #define BUDGET_LEAST_NS (20 * NANOSECONDS_PER_MICROSECOND)
 
+uint64_t rule_debt(uint64_t owed_ns, uint64_t elapsed_ns, uint64_t promille)
+{
+    if (promille == 0 || owed_ns > UINT64_MAX / 1000)
+        return owed_ns;
+    if (elapsed_ns / 1000 >= owed_ns / promille + 1)
+        return 0;
+    uint64_t paid = elapsed_ns / 1000 * promille + elapsed_ns % 1000 * promille / 1000;
+    return paid < owed_ns ? owed_ns - paid : 0;
+}
+
+/* Both are at most PERIOD_MOST, so that their product fits. Whoever is promised all of a CPU cannot use more. */
+uint64_t rule_used_ahead(uint64_t budget_ns, uint64_t period_ns, int64_t left_ns, uint64_t remaining_ns)
+{
+    if (budget_ns >= period_ns)
+        return 0;
+    uint64_t ahead =
+        remaining_ns < period_ns ? budget_ns * ((remaining_ns + 999) / 1000) / (period_ns / 1000) : budget_ns;
+    int64_t owed = (int64_t)ahead - left_ns;
+    return owed > 0 ? (uint64_t)owed : 0;
+}
+
+int64_t rule_refill(uint64_t budget_ns, int64_t left_ns, uint64_t periods)
+{
+    int64_t budget = (int64_t)budget_ns;
+
+    if (periods > 1 || left_ns >= 0)
+        return budget;
+    return left_ns > -budget ? left_ns + budget : 0;
+}
+
 enum status rule_thread(const struct thread_parameters *parameters, uint32_t highest_priority, uint64_t cpus,
                         uint64_t *promille)
 {

@@ -144,7 +144,8 @@ static struct scheduler *choose(const struct thread *thread)
 static void refill(struct context *context, uint64_t now)
 {
     if (context->budget_ns != 0 && now >= context->period_end_ns) {
-        context->left_ns = (int64_t)context->budget_ns;
+        uint64_t periods = (now - context->period_end_ns) / context->period_ns + 1;
+        context->left_ns = rule_refill(context->budget_ns, context->left_ns, periods);
         context->period_end_ns = now + context->period_ns;
     }
 }
@@ -277,9 +278,8 @@ static void release_throttled(struct scheduler *scheduler, uint64_t now)
 {
     while (scheduler->throttled.first != NULL && scheduler->throttled.first->thread->running_on->period_end_ns <= now) {
         struct thread *thread = scheduler->throttled.first->thread;
-        queue_remove(&scheduler->throttled, &thread->run_link);
-        refill(thread->running_on, now);
-        enqueue(scheduler, thread, false);
+        thread_unqueue(thread);
+        make_ready(scheduler, thread, false, now);
     }
 }
 

@@ -14,8 +14,10 @@
 
 #include "object_private.h"
 
-/* The function has written the caller's result, or whoever ends its wait will. */
-enum { RESULT_WRITTEN = STATUS_COUNT };
+/* RESULT_WRITTEN: the function has written the caller's result, or whoever ends its wait will. CALL_AGAIN: it has done
+ * a part of what can take long, and the caller makes the same call once more: so nobody waits for all of it, neither
+ * for the lock nor for an interrupt. */
+enum { RESULT_WRITTEN = STATUS_COUNT, CALL_AGAIN };
 
 /* A struct that is longer than the kernel's is one of a later version; how far it is looked at. */
 enum { PARAMETERS_MOST = 512 };
@@ -128,6 +130,8 @@ static enum status call_handle_revoke(struct call *call)
         rights = slot->rights;
     }
     enum status status = handle_revoke(call->process, argument(call, 0));
+    if (status == STATUS_BUSY)
+        return (enum status)CALL_AGAIN;
     if (status == STATUS_OK)
         audit(AUDIT_REVOKE, call->process, NULL, type, rights);
     return status;
@@ -288,26 +292,12 @@ static enum status call_memory_unmap(struct call *call)
 
 /* ---- Processes --------------------------------------------------------------------------------------------------- */
 
-/* A name stands in the log and at the console: it must neither steer a terminal nor look like more than a name. */
-static bool is_name(const char name[NAME_SIZE])
-{
-    size_t length = strnlen(name, NAME_SIZE);
-
-    for (size_t i = 0; i < length; i++)
-        if (!((name[i] >= 'a' && name[i] <= 'z') || (name[i] >= 'A' && name[i] <= 'Z') ||
-              (name[i] >= '0' && name[i] <= '9') || name[i] == '-' || name[i] == '_' || name[i] == '.'))
-            return false;
-    return length > 0 && length < NAME_SIZE;
-}
-
 static enum status call_process_create(struct call *call)
 {
     struct process_parameters parameters;
     struct process *process = NULL;
     enum status status = read_parameters(call, 0, &parameters, sizeof parameters);
 
-    if (status == STATUS_OK && (!is_name(parameters.name) || parameters.reserved != 0))
-        status = STATUS_INVALID;
     if (status == STATUS_OK)
         status = handle_make_room(call->process, 1);
     if (status == STATUS_OK)
@@ -374,11 +364,12 @@ static enum status call_thread_create(struct call *call)
         status = handle_make_room(call->process, 1);
     if (status != STATUS_OK)
         return status;
-    if (process->state == PROCESS_NEW)
-        process->start_info = (uintptr_t)parameters.argument;
+    bool first = process->state == PROCESS_NEW;
     status = thread_create(process, &parameters, &thread);
     if (status != STATUS_OK)
         return status;
+    if (first)
+        process->start_info = (uintptr_t)parameters.argument;
     object_hold(&thread->object); /* one is the thread's own, as long as it runs */
     return install(call, &thread->object);
 }
@@ -462,7 +453,9 @@ __attribute__((noinline)) static bool call_locked(struct thread *thread, uint64_
     }
     trace(TRACE_CALL, thread->id, number);
     enum status status = functions[clamp(number, SYSTEM_CALL_COUNT)](&call);
-    if (status != (enum status)RESULT_WRITTEN) {
+    if (status == (enum status)CALL_AGAIN) {
+        user_call_again(&thread->context);
+    } else if (status != (enum status)RESULT_WRITTEN) {
         user_set_result(&thread->context, status, status == STATUS_OK ? call.value : 0);
         trace(TRACE_RESULT, thread->id, status);
         audit_refusal(call.process, status);

@@ -71,11 +71,30 @@ static uint32_t effective_priority(const struct thread *thread)
     return context->owner->priority > thread->priority ? context->owner->priority : thread->priority;
 }
 
+static struct thread_queue *endpoint_queue(const struct thread *thread)
+{
+    return thread->wait == WAIT_SEND ? &thread->endpoint->callers : &thread->endpoint->receivers;
+}
+
+/* Where it waits for somebody, the most urgent are served first. */
+static void queue_anew(struct thread *thread)
+{
+    if (queue_contains(&thread->endpoint_link)) {
+        queue_remove(endpoint_queue(thread), &thread->endpoint_link);
+        queue_insert(endpoint_queue(thread), &thread->endpoint_link);
+    }
+    if (queue_contains(&thread->notification_link)) {
+        queue_remove(&thread->notification->waiters, &thread->notification_link);
+        queue_insert(&thread->notification->waiters, &thread->notification_link);
+    }
+}
+
 /* What is queued has its place by priority and context. A context that it leaves must not go on naming it: a server
  * that has taken another call, and ended, would be looked for when the first one's time comes back. */
 static void run_on(struct thread *thread, struct context *context)
 {
     bool queued = thread->state == THREAD_READY || thread->state == THREAD_THROTTLED;
+    uint32_t before = thread->effective_priority;
 
     if (queued)
         thread_unqueue(thread);
@@ -89,6 +108,8 @@ static void run_on(struct thread *thread, struct context *context)
         thread_wake(thread);
     else if (thread->state == THREAD_RUNNING)
         thread_interrupt(thread); /* another priority, and another budget that ends at another time */
+    else if (thread->effective_priority != before)
+        queue_anew(thread);
 }
 
 /* Time without a promise is not worth lending: a server that has some of its own is better off with it. */
@@ -166,12 +187,12 @@ void thread_block(struct thread *thread, enum thread_wait wait, uint64_t deadlin
 static void stop_waiting(struct thread *thread)
 {
     if (queue_contains(&thread->endpoint_link))
-        queue_remove(thread->wait == WAIT_SEND ? &thread->endpoint->callers : &thread->endpoint->receivers,
-                     &thread->endpoint_link);
+        queue_remove(endpoint_queue(thread), &thread->endpoint_link);
     if (queue_contains(&thread->notification_link))
         queue_remove(&thread->notification->waiters, &thread->notification_link);
     if (thread->wait == WAIT_REPLY) {
         thread->reply.object.epoch++; /* an answer that comes now is none */
+        handle_end_reply(&thread->reply);
         context_take_back(thread);
     }
     if (thread->deadline_ns != DEADLINE_NEVER)
@@ -227,31 +248,43 @@ static enum status make_buffer(struct thread *thread)
     return STATUS_OK;
 }
 
-/* Its page, as far as the process has not unmapped it itself. */
+/* Its page, as far as the process has not unmapped it itself. In a process that ends it stays mapped until all is taken
+ * away: many threads may end at once, and each unmapping waits for other CPUs. */
 static void drop_buffer(struct thread *thread)
 {
     struct memory *memory = thread->buffer_memory;
 
     if (memory == NULL)
         return;
-    while (memory->mappings != NULL)
+    while (memory->mappings != NULL && thread->process->state == PROCESS_RUNNING)
         memory_unmap_mapping(memory->mappings);
     thread->buffer_memory = NULL;
     object_release(&memory->object);
 }
 
-/* What is used of the period that has begun stays used: a promise is not made anew by being made again. */
-static void set_promise(struct context *own, const struct thread_parameters *parameters)
+/* What it has used before it was due is the process's debt now. */
+static void give_up_promise(struct thread *thread)
 {
-    uint64_t now = clock_now();
+    struct process *process = thread->process;
+    struct context *own = &thread->own;
+    uint64_t now = clock_now(), remaining = now < own->period_end_ns ? own->period_end_ns - now : 0;
 
-    own->left_ns += (int64_t)parameters->budget_ns - (int64_t)own->budget_ns;
-    if (now >= own->period_end_ns) {
-        own->left_ns = (int64_t)parameters->budget_ns;
-        own->period_end_ns = now + parameters->period_ns;
-    }
+    debt_settle(process);
+    process->owed_ns += rule_used_ahead(own->budget_ns, own->period_ns, own->left_ns, remaining);
+    budget_give(process, BUDGET_CPU, own->promille);
+    own->promille = 0;
+}
+
+/* A period begins. */
+static void set_promise(struct thread *thread, const struct thread_parameters *parameters, uint64_t promille)
+{
+    struct context *own = &thread->own;
+
     own->budget_ns = parameters->budget_ns;
     own->period_ns = parameters->period_ns;
+    own->left_ns = (int64_t)parameters->budget_ns - (int64_t)debt_share(thread->process, promille);
+    own->period_end_ns = clock_now() + parameters->period_ns;
+    own->promille = promille;
     own->promise = ++promises;
 }
 
@@ -265,14 +298,13 @@ static enum status promise(struct thread *thread, const struct thread_parameters
 
     if (status != STATUS_OK)
         return status;
-    thread_charge(own->user != NULL ? own->user : thread);
-    budget_give(process, BUDGET_CPU, own->promille);
-    if (!budget_take(process, BUDGET_CPU, promille)) {
-        budget_take(process, BUDGET_CPU, own->promille);
+    if (promille > own->promille &&
+        !rule_budget(process->limits[BUDGET_CPU], process->used[BUDGET_CPU], promille - own->promille))
         return STATUS_LIMIT;
-    }
-    own->promille = promille;
-    set_promise(own, parameters);
+    thread_charge(own->user != NULL ? own->user : thread);
+    give_up_promise(thread);
+    budget_take(process, BUDGET_CPU, promille);
+    set_promise(thread, parameters, promille);
     thread->priority = parameters->priority;
     thread->cpus = cpus;
     run_on(thread, thread->running_on);
@@ -328,7 +360,7 @@ enum status thread_create(struct process *process, const struct thread_parameter
     return STATUS_OK;
 
 no_buffer:
-    budget_give(process, BUDGET_CPU, thread->own.promille);
+    give_up_promise(thread);
 no_promise:
     object_forget(&thread->object);
 no_object:
@@ -372,8 +404,7 @@ static void thread_gone(struct thread *thread)
     thread->state = THREAD_ENDED;
     process->thread_count--;
     process->ended_ticks += thread->ticks;
-    budget_give(process, BUDGET_CPU, thread->own.promille);
-    thread->own.promille = 0;
+    give_up_promise(thread);
     drop_buffer(thread);
     object_release(&thread->object);
     if (process->thread_count == 0 && process->state == PROCESS_RUNNING)

@@ -41,11 +41,13 @@ struct thread_queue {
     struct queue_link *first, *last;
 };
 
-/* One outstanding call: embedded in the caller. `object.epoch` counts its calls: a Reply handle of an earlier one is
- * stale. */
+/* One outstanding call: embedded in the caller. `object.epoch` counts its calls. While the caller waits for the answer
+ * one handle names it, which is where `holder` and `slot` say; after that none does (handle_end_reply). */
 struct reply {
     struct object object; /* references are the thread's too */
     struct thread *caller;
+    struct process *holder;
+    uint32_t slot;
     struct context *lent;       /* what the server was given to run on, until it comes back; NULL: nothing */
     struct thread *next_lender; /* of the same */
 };

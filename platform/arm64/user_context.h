@@ -29,6 +29,11 @@ static inline void user_set_result(struct user_context *context, uint64_t status
     context->x[1] = value;
 }
 
+static inline void user_call_again(struct user_context *context)
+{
+    context->pc -= 4; /* SVC */
+}
+
 static inline uintptr_t user_instruction(const struct user_context *context)
 {
     return context->pc;

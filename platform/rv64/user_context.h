@@ -44,6 +44,11 @@ static inline void user_set_result(struct user_context *context, uint64_t status
     context->x[REGISTER_A0] = value;
 }
 
+static inline void user_call_again(struct user_context *context)
+{
+    context->pc -= 4; /* ECALL has no short form */
+}
+
 /* Behind the ecall once it has been one. */
 static inline uintptr_t user_instruction(const struct user_context *context)
 {

@@ -52,6 +52,11 @@ static inline void user_set_result(struct user_context *context, uint64_t status
     context->frame.rdx = value;
 }
 
+static inline void user_call_again(struct user_context *context)
+{
+    context->frame.rip -= 2; /* SYSCALL is 0f 05, and nothing else is a call */
+}
+
 static inline uintptr_t user_instruction(const struct user_context *context)
 {
     return context->frame.rip;

@@ -280,6 +280,29 @@ static void revoking_ends_waits_and_mappings(void **state)
     assert_int_equal(handle_revoke(process, clock_handle(process)), STATUS_DENIED);
 }
 
+static void many_mappings_are_revoked_in_steps(void **state)
+{
+    enum { MAPPED = 50, AT_ONCE = 16 };
+    struct memory *memory;
+    uintptr_t at;
+    unsigned steps = 0, left = MAPPED;
+
+    (void)state;
+    handle number = world_memory(process, PAGE_SIZE, &memory);
+    for (unsigned i = 0; i < MAPPED; i++)
+        assert_int_equal(memory_map(i % 10 == 0 ? process : other, memory, RIGHT_ALL, 0, 0, PAGE_SIZE, RIGHT_READ, &at),
+                         STATUS_OK);
+    while (handle_revoke(process, number) == STATUS_BUSY) {
+        steps++;
+        assert_true(left - memory->mapping_count <= AT_ONCE);
+        left = memory->mapping_count;
+    }
+    assert_int_equal(steps, (MAPPED - 5) / AT_ONCE);
+    assert_int_equal(memory->mapping_count, 5);
+    assert_null(other->space.mappings);
+    assert_int_equal(use(number, OBJECT_MEMORY, RIGHT_MANAGE), STATUS_OK);
+}
+
 static handle reply_handle(struct thread *caller)
 {
     handle number = 0;
@@ -306,11 +329,32 @@ static void replies_answer_once(void **state)
     assert_int_equal(use(number, OBJECT_REPLY, 0), STATUS_PEER_GONE);
     assert_int_equal(handle_close(process, number), STATUS_OK);
     assert_int_equal(world_replies_dropped, 1);
+    /* One whose call is over, however that came, keeps nothing of the caller's. */
+    number = reply_handle(caller);
+    caller->reply.object.epoch++;
+    handle_end_reply(&caller->reply);
+    assert_int_equal(caller->object.references, 1);
+    assert_int_equal(use(number, OBJECT_REPLY, 0), STATUS_PEER_GONE);
+    assert_int_equal(handle_move(process, number, other, 0, false, &there), STATUS_PEER_GONE);
+    handle later = reply_handle(caller); /* the next call's is another */
+    assert_int_equal(use(later, OBJECT_REPLY, 0), STATUS_OK);
+    assert_int_equal(use(number, OBJECT_REPLY, 0), STATUS_PEER_GONE);
+    assert_int_equal(handle_close(process, number), STATUS_OK);
+    assert_int_equal(handle_close(process, later), STATUS_OK);
+    assert_int_equal(world_replies_dropped, 2);
+    assert_int_equal(ended_reply.object.references, 1);
+    /* Passed on, the one that ends is the receiver's. */
+    number = reply_handle(caller);
+    assert_int_equal(handle_move(process, number, other, 0, false, &there), STATUS_OK);
+    handle_end_reply(&caller->reply);
+    assert_int_equal(caller->object.references, 1);
+    assert_int_equal(handle_close(other, there), STATUS_OK);
+    assert_int_equal(world_replies_dropped, 2);
     /* Passed on, it is due still; when its holder ends, the caller hears of it. */
     number = reply_handle(caller);
     process_end(process, END_KILLED, 0);
     world_reap();
-    assert_int_equal(world_replies_dropped, 2);
+    assert_int_equal(world_replies_dropped, 3);
     assert_int_equal(caller->object.references, 1);
 }
 
@@ -374,6 +418,7 @@ int main(void)
         TEST(receivers_are_counted),
         TEST(revoked_receivers_count_no_more),
         TEST(revoking_ends_waits_and_mappings),
+        TEST(many_mappings_are_revoked_in_steps),
         TEST(replies_answer_once),
         TEST(moves_need_the_right_and_room),
         TEST(to_itself_while_the_table_grows),

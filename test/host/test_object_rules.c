@@ -255,6 +255,59 @@ static void threads_stay_within_their_process(void **state)
     assert_int_equal(rule_thread(&reserved, UINT32_MAX, 1, &promille), STATUS_INVALID);
 }
 
+/* ---- CPU time that was used before it was due ---- */
+
+#define MS NANOSECONDS_PER_MILLISECOND
+
+static void debts_are_paid_by_what_is_free(void **state)
+{
+    static const uint64_t debts[] = {0, 1, 999, 1000, 250 * MS, 10000 * MS}, parts[] = {1, 3, 250, 1000, 64000};
+    static const uint64_t times[] = {0, 1, 999, MS, 1000 * MS, 999999 * MS, UINT64_MAX};
+
+    (void)state;
+    for (unsigned d = 0; d < sizeof debts / sizeof debts[0]; d++) {
+        assert_int_equal(rule_debt(debts[d], UINT64_MAX, 0), debts[d]);
+        for (unsigned p = 0; p < sizeof parts / sizeof parts[0]; p++)
+            for (unsigned t = 0; t < sizeof times / sizeof times[0]; t++) {
+                unsigned __int128 paid = (unsigned __int128)times[t] * parts[p] / 1000;
+                uint64_t left = rule_debt(debts[d], times[t], parts[p]);
+                uint64_t exact = paid < debts[d] ? debts[d] - (uint64_t)paid : 0;
+                assert_true(left >= exact && left <= exact + 1);
+            }
+    }
+    assert_int_equal(rule_debt(UINT64_MAX, 1, 1000), UINT64_MAX); /* as much as that is never owed */
+}
+
+static void what_is_used_ahead(void **state)
+{
+    (void)state;
+    assert_int_equal(rule_used_ahead(500 * MS, 1000 * MS, 500 * MS, 1000 * MS), 0);     /* has just begun */
+    assert_int_equal(rule_used_ahead(500 * MS, 1000 * MS, 0, 1000 * MS), 500 * MS);     /* all at once */
+    assert_int_equal(rule_used_ahead(500 * MS, 1000 * MS, 0, 500 * MS), 250 * MS);      /* half of it was due */
+    assert_int_equal(rule_used_ahead(500 * MS, 1000 * MS, 250 * MS, 500 * MS), 0);      /* as it was due */
+    assert_int_equal(rule_used_ahead(500 * MS, 1000 * MS, 400 * MS, 500 * MS), 0);      /* less: nothing is saved up */
+    assert_int_equal(rule_used_ahead(500 * MS, 1000 * MS, 0, 0), 0);                    /* the period has ended */
+    assert_int_equal(rule_used_ahead(500 * MS, 1000 * MS, -(int64_t)MS, 0), MS);        /* and more was used */
+    assert_int_equal(rule_used_ahead(500 * MS, 1000 * MS, 0, 2000 * MS), 500 * MS);     /* never more than a budget */
+    assert_int_equal(rule_used_ahead(1000 * MS, 1000 * MS, -5000 * (int64_t)MS, 7), 0); /* a CPU of its own */
+    assert_int_equal(rule_used_ahead(0, 0, -5000 * (int64_t)MS, 7), 0);                 /* no promise */
+    /* Rounded up: who gives up his promise every microsecond gains nothing. */
+    assert_int_equal(rule_used_ahead(500 * MS, 1000 * MS, 500 * MS - 1000, 1000 * MS - 1000), 500);
+    assert_int_equal(rule_used_ahead(500 * MS, 1000 * MS, 500 * MS - 999, 1000 * MS - 999), 999);
+}
+
+static void refilled(void **state)
+{
+    (void)state;
+    assert_int_equal(rule_refill(100, 0, 1), 100);
+    assert_int_equal(rule_refill(100, 40, 1), 100); /* nothing is saved up */
+    assert_int_equal(rule_refill(100, -30, 1), 70);
+    assert_int_equal(rule_refill(100, -30, 2), 100);
+    assert_int_equal(rule_refill(100, -100, 1), 0);
+    assert_int_equal(rule_refill(100, -100000, 1), 0); /* a period without any, and no more than that */
+    assert_int_equal(rule_refill(100, -100000, 2), 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +322,9 @@ int main(void)
         cmocka_unit_test(budgets_do_not_wrap),
         cmocka_unit_test(promises_stay_in_bounds),
         cmocka_unit_test(threads_stay_within_their_process),
+        cmocka_unit_test(debts_are_paid_by_what_is_free),
+        cmocka_unit_test(what_is_used_ahead),
+        cmocka_unit_test(refilled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,11 +38,14 @@ static void names(void **state)
         enum status status;
     } rows[] = {
         {"a", STATUS_OK},
-        {"net-0.service_X~!", STATUS_OK},
+        {"net-0.service_XYZ", STATUS_OK},
         {"12345678901234567890123", STATUS_OK},
         {"", STATUS_INVALID},
         {"123456789012345678901234", STATUS_INVALID}, /* not terminated */
         {"two words", STATUS_INVALID},
+        {"a[1]", STATUS_INVALID},
+        {"a:b", STATUS_INVALID},
+        {"a/b", STATUS_INVALID},
         {"line\n", STATUS_INVALID},
         {"\033[2J", STATUS_INVALID},
         {"del\177", STATUS_INVALID},
@@ -408,6 +411,28 @@ static void watches_tell_when_everything_is_back(void **state)
     forget(watcher);
 }
 
+static void watches_are_few(void **state)
+{
+    struct process *process = world_process(&kernel_process), *watcher;
+    struct process_parameters parameters = world_parameters("watcher");
+    struct notification *notification, *last;
+
+    (void)state;
+    parameters.limits[BUDGET_MEMORY] = MIB;
+    parameters.limits[BUDGET_HANDLES] = parameters.limits[BUDGET_OBJECTS] = 2 * WATCHES_MOST;
+    assert_int_equal(process_create(&kernel_process, &parameters, &watcher), STATUS_OK);
+    watcher->state = PROCESS_RUNNING;
+    for (unsigned i = 0; i < WATCHES_MOST; i++) {
+        world_notification(watcher, &notification);
+        assert_int_equal(process_watch(watcher, process, notification, 1), STATUS_OK);
+    }
+    world_notification(watcher, &last);
+    assert_int_equal(process_watch(watcher, process, last, 1), STATUS_LIMIT);
+    assert_int_equal(process_watch(watcher, process, notification, 2), STATUS_OK); /* no further one */
+    forget(process);
+    forget(watcher);
+}
+
 static void watches_go_with_who_asked(void **state)
 {
     struct process *process = world_process(&kernel_process), *watchers[3];
@@ -497,6 +522,7 @@ int main(void)
         TEST(peers_hear_of_the_end),
         TEST(who_has_ended_takes_no_more),
         TEST(watches_tell_when_everything_is_back),
+        TEST(watches_are_few),
         TEST(watches_go_with_who_asked),
         TEST(timers_are_cancelled_without_the_lock),
     };

@@ -546,6 +546,13 @@ static unsigned replies_to(const struct thread *thread)
     return found;
 }
 
+/* Where somebody waits, the most urgent come first. */
+static void check_order(const struct thread_queue *queue)
+{
+    for (const struct queue_link *at = queue->first; at != NULL && at->next != NULL; at = at->next)
+        CHECK(at->thread->effective_priority >= at->next->thread->effective_priority);
+}
+
 static void check_waiting(const struct thread *thread)
 {
     CHECK(thread->wait != WAIT_NOTHING);
@@ -553,8 +560,14 @@ static void check_waiting(const struct thread *thread)
         CHECK(times_queued(&thread->endpoint->callers, &thread->endpoint_link) == 1);
     else if (thread->wait == WAIT_EVENT && queue_contains(&thread->endpoint_link))
         CHECK(times_queued(&thread->endpoint->receivers, &thread->endpoint_link) == 1);
-    if (queue_contains(&thread->notification_link))
+    if (queue_contains(&thread->notification_link)) {
         CHECK(times_queued(&thread->notification->waiters, &thread->notification_link) == 1);
+        check_order(&thread->notification->waiters);
+    }
+    if (queue_contains(&thread->endpoint_link)) {
+        check_order(&thread->endpoint->callers);
+        check_order(&thread->endpoint->receivers);
+    }
     if (thread->wait == WAIT_REPLY)
         CHECK(replies_to(thread) == 1);
     if (thread->wait == WAIT_SEND || (thread->wait == WAIT_EVENT && queue_contains(&thread->endpoint_link)))
@@ -583,6 +596,19 @@ static void check_thread(const struct thread *thread)
         CHECK(thread->running_on->user == thread && thread->running_on->owner->running_on == NULL);
     CHECK(thread->own.user == NULL || thread->own.user->running_on == &thread->own);
     CHECK(thread->running_on != NULL || (thread->state == THREAD_BLOCKED && thread->reply.lent != NULL));
+}
+
+/* No handle keeps a thread whose call is over. */
+static void check_replies(const struct process *process)
+{
+    for (uint32_t i = 0; process->handles.slots != NULL && i < process->handles.capacity; i++) {
+        const struct object *object = process->handles.slots[i].object;
+        if (object == NULL || object->type != OBJECT_REPLY || object == &ended_reply.object)
+            continue;
+        const struct thread *caller = ((const struct reply *)object)->caller;
+        CHECK(caller->state == THREAD_BLOCKED && caller->wait == WAIT_REPLY);
+        CHECK(caller->reply.holder == process && caller->reply.slot == i);
+    }
 }
 
 static bool will_look(unsigned index)
@@ -646,9 +672,11 @@ static void check_world(void)
     }
     if (roll(8) != 0)
         return;
-    for (const struct process *process = processes; process != NULL; process = process->next)
+    for (const struct process *process = processes; process != NULL; process = process->next) {
+        check_replies(process);
         for (const struct thread *thread = process->threads; thread != NULL; thread = thread->next_in_process)
             check_thread(thread);
+    }
 }
 
 /* ---- The kernel's own threads -------------------------------------------------------------------------------------

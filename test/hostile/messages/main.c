@@ -96,10 +96,14 @@ static void replies(void)
     wait_until_done();
     CHECK(outcome == STATUS_PEER_GONE, "who gets no answer is told: %s", status_text(outcome));
 
+    uint64_t threads = used(BUDGET_THREADS);
     WORKS(thread_start(call_endpoint, (void *)1, STACK, NULL)); /* does not wait for ever */
     reply = receive_call();
     wait_until_done();
     CHECK(outcome == STATUS_TIMED_OUT, "who waits too long is told: %s", status_text(outcome));
+    for (uint64_t until = in_ms(5000); used(BUDGET_THREADS) != threads && now_ns() < until;)
+        sleep_until(in_ms(1));
+    CHECK(used(BUDGET_THREADS) == threads, "a Reply that was kept keeps the thread that has called");
     WANT(STATUS_PEER_GONE, answer(reply, MESSAGE(10, 0, 0)));
     WORKS(vmos_handle_close(reply));
     WANT(STATUS_BAD_HANDLE, vmos_handle_close(reply));

@@ -41,6 +41,65 @@ static void hog(void)
          (unsigned long long)(info.cpu_ns / NANOSECONDS_PER_MILLISECOND), (unsigned long long)cpus);
 }
 
+/* ---- Threads that hand a promise on ------------------------------------------------------------------------------ */
+
+enum { RELAY_PERIOD_MS = 500, RELAY_MS = 2000 };
+
+static struct thread_parameters relay_promise(uint64_t promille)
+{
+    return (struct thread_parameters){
+        .budget_ns = promille * RELAY_PERIOD_MS * NANOSECONDS_PER_MICROSECOND,
+        .period_ns = RELAY_PERIOD_MS * NANOSECONDS_PER_MILLISECOND,
+        .priority = 20,
+    };
+}
+
+static volatile uint64_t runners, relay_promille, relay_until_ns;
+
+/* Runs for half of what it is promised in a period, without a break; then gives that up, to make another that is
+ * promised the same, and ends. */
+static void run_a_lap(void *argument, struct message_buffer *buffer)
+{
+    const struct thread_parameters nothing = {0}, as_much = relay_promise(relay_promille);
+    uint64_t lap_ns = as_much.budget_ns / 2, before = now_ns(), now, taken = 0;
+
+    (void)argument;
+    (void)buffer;
+    while (taken < lap_ns && (now = now_ns()) < relay_until_ns) {
+        taken += now - before < NANOSECONDS_PER_MILLISECOND ? now - before : 0; /* else it was somebody else's turn */
+        before = now;
+    }
+    runners++;
+    if (before >= relay_until_ns)
+        return;
+    vmos_thread_configure(0, &nothing);
+    thread_start(run_a_lap, NULL, STACK, &as_much);
+}
+
+/* Together they get no more than one thread would. */
+static void relay(void)
+{
+    struct process_info info;
+    uint64_t size = 0, begun = now_ns();
+
+    WORKS(vmos_object_info(self_process, &info, sizeof info, &size));
+    relay_promille = info.limits[BUDGET_CPU] - info.used[BUDGET_CPU];
+    relay_until_ns = begun + RELAY_MS * NANOSECONDS_PER_MILLISECOND;
+    const struct thread_parameters first = relay_promise(relay_promille);
+    WORKS(thread_start(run_a_lap, NULL, STACK, &first));
+    sleep_until(relay_until_ns);
+    WORKS(vmos_object_info(self_process, &info, sizeof info, &size));
+    uint64_t elapsed_ms = (now_ns() - begun) / NANOSECONDS_PER_MILLISECOND,
+             taken_ms = info.cpu_ns / NANOSECONDS_PER_MILLISECOND,
+             most_ms = info.limits[BUDGET_CPU] * (elapsed_ms + RELAY_PERIOD_MS) / 1000;
+    CHECK(runners > 2, "only %llu threads have run", (unsigned long long)runners);
+    CHECK(taken_ms <= most_ms + most_ms / 10, "%llu ms of CPU time taken in %llu ms, of which %llu ms were promised",
+          (unsigned long long)taken_ms, (unsigned long long)elapsed_ms, (unsigned long long)most_ms);
+    pass("%llu threads in turn took %llu ms of CPU time in %llu ms, with a period's budget ahead %llu ms were promised",
+         (unsigned long long)runners, (unsigned long long)taken_ms, (unsigned long long)elapsed_ms,
+         (unsigned long long)most_ms);
+}
+
 /* ---- Processes that make processes ------------------------------------------------------------------------------- */
 
 /* As many children as there is budget for, each with most of what is left; they do the same. */
@@ -109,4 +168,5 @@ static void storm(void)
     pass("%llu processes from one, and all of them gone, three times", (unsigned long long)report->shared[0]);
 }
 
-const struct hostile_case hostile_cases[] = {{"hog", hog}, {"spawn-storm", storm}, {"child", multiply}, {NULL, NULL}};
+const struct hostile_case hostile_cases[] = {
+    {"hog", hog}, {"relay", relay}, {"spawn-storm", storm}, {"child", multiply}, {NULL, NULL}};

@@ -7,6 +7,7 @@
 struct user_context {
     uint64_t number, arguments[6], status, value;
     uintptr_t entry, stack;
+    unsigned again; /* how often a call was to be made again */
     void *extended;
 };
 
@@ -24,6 +25,11 @@ static inline void user_set_result(struct user_context *context, uint64_t status
 {
     context->status = status;
     context->value = value;
+}
+
+static inline void user_call_again(struct user_context *context)
+{
+    context->again++;
 }
 
 static inline uintptr_t user_instruction(const struct user_context *context)
