@@ -53,11 +53,12 @@ void debt_settle(struct process *process)
     process->settled_ns = now;
 }
 
-uint64_t debt_share(struct process *process, uint64_t promille)
+uint64_t debt_share(struct process *process, uint64_t promille, uint64_t most_ns)
 {
     uint64_t free = process->limits[BUDGET_CPU] - process->used[BUDGET_CPU] + promille;
     uint64_t share = promille != 0 ? process->owed_ns / free * promille + process->owed_ns % free * promille / free : 0;
 
+    share = share < most_ns ? share : most_ns;
     process->owed_ns -= share;
     return share;
 }

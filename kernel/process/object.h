@@ -75,9 +75,10 @@ void budget_give(struct process *process, enum budget budget, uint64_t amount);
  * whoever is promised some of that takes his share of the debt, out of his first period's time. Between a process that
  * ends and its parent, and a parent and its new child, it goes the same way.
  *
- * debt_settle: before what is promised changes. debt_share: of `promille`, which have just been taken. */
+ * debt_settle: before what is promised changes. debt_share: of `promille`, which have just been taken; no more than
+ * `most_ns`, beyond which it stays where it is. */
 void debt_settle(struct process *process);
-uint64_t debt_share(struct process *process, uint64_t promille);
+uint64_t debt_share(struct process *process, uint64_t promille, uint64_t most_ns);
 
 /* ---- Handles ------------------------------------------------------------------------------------------------------
  */

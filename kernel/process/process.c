@@ -142,7 +142,7 @@ enum status process_create(struct process *parent, const struct process_paramete
     process->cpus = parameters->cpus != 0 ? parameters->cpus : parent->cpus;
     process->highest_priority = parameters->highest_priority;
     process->created_ns = process->settled_ns = clock_now();
-    process->owed_ns = debt_share(parent, process->limits[BUDGET_CPU]);
+    process->owed_ns = debt_share(parent, process->limits[BUDGET_CPU], UINT64_MAX);
     link_process(process, parent);
     object_hold(object); /* its own, until it has ended */
     trace(TRACE_PROCESS, process->id, PROCESS_NEW);

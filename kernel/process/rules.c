@@ -71,15 +71,6 @@ uint64_t rule_used_ahead(uint64_t budget_ns, uint64_t period_ns, int64_t left_ns
     return owed > 0 ? (uint64_t)owed : 0;
 }
 
-int64_t rule_refill(uint64_t budget_ns, int64_t left_ns, uint64_t periods)
-{
-    int64_t budget = (int64_t)budget_ns;
-
-    if (periods > 1 || left_ns >= 0)
-        return budget;
-    return left_ns > -budget ? left_ns + budget : 0;
-}
-
 enum status rule_thread(const struct thread_parameters *parameters, uint32_t highest_priority, uint64_t cpus,
                         uint64_t *promille)
 {

@@ -75,9 +75,6 @@ uint64_t rule_debt(uint64_t owed_ns, uint64_t elapsed_ns, uint64_t promille);
 /* How much of its promise of `budget_ns` in each `period_ns` a thread has used before it was due, with `left_ns` of it
  * and the period ending in `remaining_ns` (0: it has ended). */
 uint64_t rule_used_ahead(uint64_t budget_ns, uint64_t period_ns, int64_t left_ns, uint64_t remaining_ns);
-/* What a thread has for its next period, `periods` having begun (one, or more) since it had `left_ns`: what it has used
- * beyond its promise is held against it, up to a budget's worth. */
-int64_t rule_refill(uint64_t budget_ns, int64_t left_ns, uint64_t periods);
 
 /* Parameters of threads: periods and budgets in their bounds, priority and CPUs within what the process may; gives the
  * promise in thousandths of a CPU, rounded up. STATUS_INVALID, STATUS_DENIED. */

@@ -144,8 +144,7 @@ static struct scheduler *choose(const struct thread *thread)
 static void refill(struct context *context, uint64_t now)
 {
     if (context->budget_ns != 0 && now >= context->period_end_ns) {
-        uint64_t periods = (now - context->period_end_ns) / context->period_ns + 1;
-        context->left_ns = rule_refill(context->budget_ns, context->left_ns, periods);
+        context->left_ns = (int64_t)context->budget_ns;
         context->period_end_ns = now + context->period_ns;
     }
 }

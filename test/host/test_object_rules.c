@@ -296,18 +296,6 @@ static void what_is_used_ahead(void **state)
     assert_int_equal(rule_used_ahead(500 * MS, 1000 * MS, 500 * MS - 999, 1000 * MS - 999), 999);
 }
 
-static void refilled(void **state)
-{
-    (void)state;
-    assert_int_equal(rule_refill(100, 0, 1), 100);
-    assert_int_equal(rule_refill(100, 40, 1), 100); /* nothing is saved up */
-    assert_int_equal(rule_refill(100, -30, 1), 70);
-    assert_int_equal(rule_refill(100, -30, 2), 100);
-    assert_int_equal(rule_refill(100, -100, 1), 0);
-    assert_int_equal(rule_refill(100, -100000, 1), 0); /* a period without any, and no more than that */
-    assert_int_equal(rule_refill(100, -100000, 2), 100);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,7 +312,6 @@ int main(void)
         cmocka_unit_test(threads_stay_within_their_process),
         cmocka_unit_test(debts_are_paid_by_what_is_free),
         cmocka_unit_test(what_is_used_ahead),
-        cmocka_unit_test(refilled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
