@@ -148,6 +148,38 @@ static void what_a_child_costs(void **state)
     forget(parent);
 }
 
+static void debts_of_cpu_time_go_with_its_promise(void **state)
+{
+    struct process *parent = world_process(&kernel_process), *child, *other;
+    struct process_parameters parameters = world_parameters("child");
+
+    (void)state;
+    memset(parameters.limits, 0, sizeof parameters.limits);
+    parameters.limits[BUDGET_MEMORY] = 64 * KIB;
+    parent->state = PROCESS_RUNNING;
+    parent->owed_ns = 1000;
+    parameters.limits[BUDGET_CPU] = 40; /* of 100 */
+    assert_int_equal(process_create(parent, &parameters, &child), STATUS_OK);
+    assert_int_equal(child->owed_ns, 400);
+    assert_int_equal(parent->owed_ns, 600);
+    parameters.limits[BUDGET_CPU] = 0;
+    assert_int_equal(process_create(parent, &parameters, &other), STATUS_OK);
+    assert_int_equal(other->owed_ns, 0);
+    assert_int_equal(parent->owed_ns, 600);
+    child->owed_ns += 50;
+    forget(child);
+    forget(other);
+    world_reap();
+    assert_int_equal(parent->owed_ns, 1050);
+    /* A thread's first budget bears what it can. */
+    assert_true(budget_take(parent, BUDGET_CPU, 50));
+    assert_int_equal(debt_share(parent, 50, 300), 300);
+    assert_int_equal(debt_share(parent, 50, UINT64_MAX), 375);
+    assert_int_equal(parent->owed_ns, 375);
+    budget_give(parent, BUDGET_CPU, 50);
+    forget(parent);
+}
+
 static void who_cannot_be_started_ends(void **state)
 {
     struct process *process = world_process(&kernel_process);
@@ -512,6 +544,7 @@ int main(void)
         TEST(names),
         TEST(a_child_has_at_most_what_its_parent_has),
         TEST(what_a_child_costs),
+        TEST(debts_of_cpu_time_go_with_its_promise),
         TEST(who_cannot_be_started_ends),
         TEST(the_root_does_not_end),
         TEST(what_is_told_of_the_end),
