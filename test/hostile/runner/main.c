@@ -16,6 +16,7 @@ enum {
     BYSTANDER_PROMILLE = 200,
     SHARE_LEAST = 600, /* thousandths of what it was promised: a host that is busy takes some of it away */
     PLACES = 1000,
+    AGAIN_MOST = 50, /* how often a case is repeated to be judged anew */
 };
 
 #define PATIENCE_NS  (120 * NANOSECONDS_PER_SECOND)
@@ -175,8 +176,14 @@ static bool came_back(char *detail, size_t size)
     return false;
 }
 
-/* Undisturbed: its memory is what it was, and over a time that is long enough it got what it was promised. */
-static bool ask_bystander(char *detail, size_t size)
+enum calm {
+    CALM,    /* its memory is what it was, and over a time that is long enough it got what it was promised */
+    UNKNOWN, /* the time was too short to say so */
+    STARVED, /* it got less */
+    DISTURBED,
+};
+
+static enum calm ask_bystander(char *detail, size_t size)
 {
     uint64_t words_[4];
     uint32_t label = 0;
@@ -185,24 +192,24 @@ static bool ask_bystander(char *detail, size_t size)
 
     if (status != STATUS_OK) {
         snprintf(detail, size, "the bystander does not answer: %s", status_text(status));
-        return false;
+        return DISTURBED;
     }
     if (words_[0] != last_wrong) {
         snprintf(detail, size, "the bystander's memory has changed");
         last_wrong = words_[0];
-        return false;
+        return DISTURBED;
     }
     uint64_t wall = words_[2] - judged_at_ns, used = words_[1] - judged_cpu_ns;
     if (wall < WINDOW_NS)
-        return true;
+        return UNKNOWN;
     judged_at_ns = words_[2];
     judged_cpu_ns = words_[1];
     if (used * 1000 >= wall * BYSTANDER_PROMILLE / 1000 * SHARE_LEAST)
-        return true;
+        return CALM;
     snprintf(detail, size, "the bystander got %llu ms of %llu ms",
              (unsigned long long)(used / NANOSECONDS_PER_MILLISECOND),
              (unsigned long long)(wall / NANOSECONDS_PER_MILLISECOND));
-    return false;
+    return STARVED;
 }
 
 static bool ended_well(handle process, char *detail, size_t size)
@@ -236,23 +243,42 @@ static bool ended_well(handle process, char *detail, size_t size)
     return good;
 }
 
-static bool run_case(const struct assignment *what)
+/* `detail`: what it has done, or why not; `more`: what else was wrong. */
+static bool run_once(const struct assignment *what, char *detail, size_t size, char *more, size_t more_size,
+                     enum calm *calm)
 {
-    char detail[200], more[100] = "";
     const char *why;
     handle process;
     enum status status = start_case(what, 0, &process, &why);
     bool good = false;
 
+    more[0] = '\0';
     if (status != STATUS_OK) {
-        snprintf(detail, sizeof detail, "it cannot be started: %s (%s)", why, status_text(status));
+        snprintf(detail, size, "it cannot be started: %s (%s)", why, status_text(status));
     } else {
-        good = ended_well(process, detail, sizeof detail);
+        good = ended_well(process, detail, size);
         vmos_handle_close(process);
     }
-    bool back = came_back(more, sizeof more);
-    bool calm = ask_bystander(more, sizeof more);
-    good = good && back && calm;
+    bool back = came_back(more, more_size);
+    *calm = ask_bystander(more, more_size);
+    return good && back && *calm != DISTURBED;
+}
+
+/* A host that is busy takes time from everybody, a case only while it runs: one after which the bystander had too
+ * little is run again, for long enough, and judged by that. */
+static bool run_case(const struct assignment *what)
+{
+    char detail[200], more[100];
+    enum calm calm;
+    bool good = run_once(what, detail, sizeof detail, more, sizeof more, &calm);
+
+    if (good && calm == STARVED) {
+        printf("hostile %s: once more, since %s\n", what->name, more);
+        calm = UNKNOWN;
+        for (unsigned i = 0; good && calm == UNKNOWN && i < AGAIN_MOST; i++)
+            good = run_once(what, detail, sizeof detail, more, sizeof more, &calm);
+    }
+    good = good && calm != STARVED;
     printf("hostile %s: %s  %s%s%s (seed %llu)\n", what->name, good ? "pass" : "fail", detail,
            more[0] != '\0' ? "; " : "", more, (unsigned long long)seed);
     return good;
