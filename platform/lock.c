@@ -5,7 +5,7 @@
 
 static bool given_up;
 
-static void enter(struct lock *lock)
+void lock_enter(struct lock *lock)
 {
     struct cpu *self = cpu_local();
     const struct cpu *free = NULL;
@@ -30,14 +30,19 @@ uintptr_t lock_take(struct lock *lock)
 {
     uintptr_t saved = cpu_interrupts_disable();
 
-    enter(lock);
+    lock_enter(lock);
     return saved;
+}
+
+void lock_leave(struct lock *lock)
+{
+    cpu_local()->places_held &= ~(1u << lock->place);
+    __atomic_store_n(&lock->owner, NULL, __ATOMIC_RELEASE);
 }
 
 void lock_release(struct lock *lock, uintptr_t saved)
 {
-    cpu_local()->places_held &= ~(1u << lock->place);
-    __atomic_store_n(&lock->owner, NULL, __ATOMIC_RELEASE);
+    lock_leave(lock);
     cpu_interrupts_restore(saved);
 }
 

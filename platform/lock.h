@@ -37,6 +37,10 @@ struct lock {
 uintptr_t lock_take(struct lock *lock);
 void lock_release(struct lock *lock, uintptr_t saved);
 
+/* The same where interrupts are off already and stay so, as in every trap from user mode. */
+void lock_enter(struct lock *lock);
+void lock_leave(struct lock *lock);
+
 /* From now on nobody waits: for panic, which has stopped the other CPUs wherever they were. */
 void lock_give_up_all(void);
 

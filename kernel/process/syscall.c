@@ -443,8 +443,8 @@ static uint64_t clamp(uint64_t number, uint64_t count)
 __attribute__((noinline)) static bool call_locked(struct thread *thread, uint64_t number)
 {
     struct call call = {.thread = thread, .process = thread->process};
-    uintptr_t saved = lock_take(&objects_lock);
 
+    lock_enter(&objects_lock);
     if (thread->ending)
         return false;
     if (number >= SYSTEM_CALL_COUNT) {
@@ -464,7 +464,7 @@ __attribute__((noinline)) static bool call_locked(struct thread *thread, uint64_
      * by it. */
     if (number != SYSTEM_clock_read)
         return false;
-    lock_release(&objects_lock, saved);
+    lock_leave(&objects_lock);
     return true;
 }
 
@@ -473,7 +473,7 @@ static bool call_of_two(struct thread *thread, uint64_t number)
 {
     const struct user_context *context = &thread->context;
 
-    lock_take(&objects_lock);
+    lock_enter(&objects_lock);
     if (thread->ending)
         return false;
     trace(TRACE_CALL, thread->id, number);

@@ -12,7 +12,7 @@ struct user_context *user_called(struct user_context *context)
     if (system_call(thread_of(context)))
         return context;
     struct user_context *next = schedule();
-    lock_release(&objects_lock, cpu_interrupts_disable()); /* they are off, and stay so */
+    lock_leave(&objects_lock);
     return next;
 }
 

@@ -139,6 +139,16 @@ void lock_release(struct lock *lock, uintptr_t saved)
         point();
 }
 
+void lock_enter(struct lock *lock)
+{
+    lock_take(lock);
+}
+
+void lock_leave(struct lock *lock)
+{
+    lock_release(lock, 0);
+}
+
 uint64_t clock_now(void)
 {
     return now_ns;

@@ -60,24 +60,34 @@ WEAK void trace_interrupt(uint32_t route, uint64_t count)
     (void)count;
 }
 
-WEAK uintptr_t lock_take(struct lock *lock)
+WEAK void lock_enter(struct lock *lock)
 {
-    uintptr_t saved = cpu_interrupts_disable();
-
     if (lock->owner != NULL) {
         fprintf(stderr, "the lock of the %s is taken twice\n", lock->name);
         abort();
     }
     lock->owner = &only;
-    return saved;
 }
 
-WEAK void lock_release(struct lock *lock, uintptr_t saved)
+WEAK void lock_leave(struct lock *lock)
 {
     if (lock->owner == NULL) {
         fprintf(stderr, "the lock of the %s is left and was not taken\n", lock->name);
         abort();
     }
     lock->owner = NULL;
+}
+
+WEAK uintptr_t lock_take(struct lock *lock)
+{
+    uintptr_t saved = cpu_interrupts_disable();
+
+    lock_enter(lock);
+    return saved;
+}
+
+WEAK void lock_release(struct lock *lock, uintptr_t saved)
+{
+    lock_leave(lock);
     cpu_interrupts_restore(saved);
 }
