@@ -92,6 +92,8 @@ uintptr_t cpu_interrupts_disable(void);
 void cpu_interrupts_restore(uintptr_t saved);
 void cpu_interrupts_enable(void);
 bool cpu_interrupts_enabled(void);
+/* Called with interrupts disabled: those that wait are taken now; returns with interrupts disabled. */
+void cpu_interrupts_take(void);
 
 /* Called with interrupts disabled: enables them and sleeps until one arrives, with no window in which
  * one could slip between; returns with interrupts disabled, that interrupt handled. */

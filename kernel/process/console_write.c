@@ -7,21 +7,25 @@
 #include <lib/malloc.h>
 #include <lib/string.h>
 
-enum { TAB = 8 };
+enum { TAB = 8, LINE_FRAME = sizeof "[    0.012345] : \r\n" - 1 /* what a line is more than its name and text */ };
 
+/* It stays as long as a thread of the process has a CPU. */
 struct console_line {
     uint64_t filled_ns; /* when `left` was right */
-    uint64_t left;      /* bytes that may be written at once */
+    uint64_t left;      /* bytes that may go out at once */
     uint32_t length;
+    char who[PROCESS_TEXT_SIZE];
     char text[CONSOLE_LINE];
 };
 
-/* A line on its way, with the lock or without. */
-struct writer {
-    char who[PROCESS_TEXT_SIZE];
-    char text[CONSOLE_LINE];
-    size_t length;
+/* What of some text belongs to the line that stands. */
+struct piece {
+    size_t used;   /* bytes of the text */
+    size_t length; /* of the line, with it */
+    bool ends;     /* the line */
 };
+
+static struct console_line *last; /* of who has ended, and still to go out; its memory is nobody's to pay for */
 
 static struct console_line *line_of(struct process *process)
 {
@@ -29,10 +33,12 @@ static struct console_line *line_of(struct process *process)
 
     if (line == NULL && budget_take(process, BUDGET_MEMORY, sizeof *line)) {
         line = calloc(1, sizeof *line);
-        if (line == NULL)
+        if (line == NULL) {
             budget_give(process, BUDGET_MEMORY, sizeof *line);
-        else
+        } else {
             *line = (struct console_line){.filled_ns = clock_now(), .left = CONSOLE_BURST};
+            process_text(process, line->who);
+        }
         process->line = line;
     }
     return line;
@@ -48,51 +54,58 @@ static void fill(struct console_line *line)
     line->left = bytes < CONSOLE_BURST - line->left ? line->left + bytes : CONSOLE_BURST;
 }
 
-static void begin(struct writer *writer, const struct process *process)
+/* Up to the line's end, or the text's. The log replaces what could steer a terminal; a NUL would end the line there. */
+static struct piece write_piece(struct console_line *line, const char *text, size_t size)
 {
-    process_text(process, writer->who);
-    writer->length = 0;
-}
+    struct piece piece = {.length = line->length};
 
-static void end_line(struct writer *writer)
-{
-    log_info(writer->who, "%.*s", (int)writer->length, writer->text);
-    writer->length = 0;
-}
-
-/* The log replaces what could steer a terminal; a NUL would end the line there. */
-static void write_character(struct writer *writer, char character)
-{
-    if (character == '\n') {
-        end_line(writer);
-        return;
+    while (piece.used < size && !piece.ends) {
+        char character = text[piece.used];
+        piece.ends = character == '\n' || piece.length == CONSOLE_LINE;
+        if (piece.ends && character != '\n')
+            break; /* the next line's first */
+        piece.used++;
+        if (character == '\n')
+            break;
+        do
+            line->text[piece.length++] = character == '\t' ? ' ' : character == '\0' ? '?' : character;
+        while (character == '\t' && piece.length % TAB != 0);
     }
-    do {
-        if (writer->length == CONSOLE_LINE)
-            end_line(writer);
-        writer->text[writer->length++] = character == '\t' ? ' ' : character == '\0' ? '?' : character;
-    } while (character == '\t' && writer->length % TAB != 0);
+    return piece;
+}
+_Static_assert(CONSOLE_LINE % TAB == 0, "a tab ends within its line");
+
+/* The piece becomes part of the line; false: it is more than may go out now. */
+static bool pay(struct console_line *line, const struct piece *piece)
+{
+    bool begins = line->length == 0 && piece->used != 0;
+    uint64_t cost = piece->length - line->length + (begins ? LINE_FRAME + strlen(line->who) : 0);
+
+    if (cost > line->left)
+        return false;
+    line->left -= cost;
+    line->length = (uint32_t)piece->length;
+    return true;
 }
 
-/* Another thread of the process may have begun a line meanwhile: then this one, too, ends here. */
-static void keep(struct process *process, struct writer *writer)
+/* Meanwhile another thread of the process may go on with the next line. */
+static void let_out(struct console_line *line)
 {
-    struct console_line *line = process->line;
+    char text[CONSOLE_LINE];
+    uint32_t length = line->length;
 
-    if (writer->length == 0)
-        return;
-    if (line == NULL || line->length != 0) {
-        end_line(writer);
-        return;
-    }
-    memcpy(line->text, writer->text, writer->length);
-    line->length = (uint32_t)writer->length;
+    memcpy(text, line->text, length);
+    line->length = 0;
+    lock_release(&objects_lock, cpu_interrupts_disable()); /* they are off, and stay so */
+    log_info(line->who, "%.*s", (int)length, text);
+    cpu_interrupts_take();
+    lock_take(&objects_lock);
 }
 
 enum status console_write(struct process *process, uintptr_t text, uint64_t size, uint64_t *taken)
 {
     char bytes[CONSOLE_WRITE_MOST];
-    struct writer writer;
+    size_t done = 0;
 
     if (size > sizeof bytes)
         size = sizeof bytes;
@@ -102,36 +115,31 @@ enum status console_write(struct process *process, uintptr_t text, uint64_t size
     if (line == NULL)
         return STATUS_LIMIT;
     fill(line);
-    if (size > line->left)
-        return STATUS_BUSY;
-    line->left -= size;
-    begin(&writer, process);
-    memcpy(writer.text, line->text, line->length);
-    writer.length = line->length;
-    line->length = 0;
-    /* Serial ports are slow, and nobody else may wait for one. */
-    lock_release(&objects_lock, cpu_interrupts_disable());
-    for (size_t i = 0; i < size; i++)
-        write_character(&writer, bytes[i]);
-    lock_take(&objects_lock);
-    keep(process, &writer);
-    *taken = size;
-    return STATUS_OK;
+    for (unsigned lines = 0; done < size && lines < CONSOLE_LINES_AT_ONCE; lines++) {
+        struct piece piece = write_piece(line, bytes + done, (size_t)size - done);
+        if (!pay(line, &piece))
+            break;
+        done += piece.used;
+        if (piece.ends)
+            let_out(line);
+    }
+    *taken = done;
+    return done != 0 || size == 0 ? STATUS_OK : STATUS_BUSY;
 }
 
 void console_write_end(struct process *process)
 {
-    struct console_line *line = process->line;
-    struct writer writer;
-
-    if (line == NULL)
-        return;
+    last = process->line;
     process->line = NULL;
-    begin(&writer, process);
-    memcpy(writer.text, line->text, line->length);
-    writer.length = line->length;
-    if (writer.length != 0)
-        end_line(&writer);
-    free(line);
-    budget_give(process, BUDGET_MEMORY, sizeof *line);
+    budget_give(process, BUDGET_MEMORY, sizeof *last);
+}
+
+void console_write_last(void)
+{
+    if (last == NULL)
+        return;
+    if (last->length != 0)
+        log_info(last->who, "%.*s", (int)last->length, last->text);
+    free(last);
+    last = NULL;
 }

@@ -239,6 +239,7 @@ void process_destroy(struct process *process);
  *
  *     graveyard (object_release)      timer cancelled without the lock, then destroyed
  *     PROCESS_ENDING                  waits until none of its threads is on a CPU and no CPU has its space active;
+ *       its last line goes out        without the lock: console_write.h
  *       handles closed                some at a time: peers hear of it, Replies are answered by the kernel
  *       mappings taken away           one at a time
  *       watches withdrawn, children   waited for: their budgets come back to this one

@@ -313,7 +313,6 @@ static void finish(struct process *process)
 {
     struct process *parent = process->parent;
 
-    console_write_end(process);
     handle_table_destroy(process);
     process->state = PROCESS_ENDED;
     debt_settle(process);
@@ -339,6 +338,10 @@ static enum step take_apart(struct process *process)
 {
     if (process->running_count != 0 || space_active(&process->space))
         return STEP_WAITS;
+    if (process->line != NULL) {
+        console_write_end(process);
+        return STEP_DONE;
+    }
     if (!handle_close_some(process, HANDLES_AT_ONCE))
         return STEP_DONE;
     if (process->space.mappings != NULL) {
@@ -399,6 +402,7 @@ bool processes_reap(void)
         uintptr_t saved = lock_take(&objects_lock);
         worked = take_one_apart();
         lock_release(&objects_lock, saved);
+        console_write_last();
     }
     if (worked)
         __atomic_store_n(&look_again, true, __ATOMIC_SEQ_CST);

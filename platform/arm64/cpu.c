@@ -78,6 +78,12 @@ bool cpu_interrupts_enabled(void)
     return (system_read(daif) & DAIF_INTERRUPT) == 0;
 }
 
+/* The barrier makes what waits be taken before it is masked again. */
+void cpu_interrupts_take(void)
+{
+    __asm__ volatile("msr daifclr, #2\n\tisb\n\tmsr daifset, #2" ::: "memory");
+}
+
 /* WFI ends for a pending interrupt whether it is masked or not [Arm ARM §D1.6.2], so there is no window. The
  * barrier makes the interrupt be taken before it is masked again. */
 void cpu_sleep(void)

@@ -85,6 +85,12 @@ bool cpu_interrupts_enabled(void)
     return (csr_read(sstatus) & SSTATUS_SIE) != 0;
 }
 
+/* What waits is taken at the write that lets it in [RISC-V Privileged §4.1.3]. */
+void cpu_interrupts_take(void)
+{
+    __asm__ volatile("csrsi sstatus, %0\n\tcsrci sstatus, %0" ::"i"(SSTATUS_SIE) : "memory");
+}
+
 /* wfi ends when an interrupt that sie enables is pending, also with sstatus.SIE off [§3.3.3]: so one that came
  * after the caller's last look ends it at once, and is taken in the moment in which SIE is on. The firmware's own
  * interrupts end it too, as when another hart has it do a fence here; they are no reason to look at anything. */

@@ -211,6 +211,12 @@ bool cpu_interrupts_enabled(void)
     return (read_flags() & FLAGS_INTERRUPT) != 0;
 }
 
+/* STI takes effect only after the instruction behind it, which must not be the one that ends it. */
+void cpu_interrupts_take(void)
+{
+    __asm__ volatile("sti; nop; cli" ::: "memory");
+}
+
 /* STI takes effect only after the instruction behind it: nothing can arrive between the two. */
 void cpu_sleep(void)
 {

@@ -205,6 +205,10 @@ WEAK void console_write_end(struct process *process)
     (void)process;
 }
 
+WEAK void console_write_last(void)
+{
+}
+
 WEAK void audit(enum audit_event event, const struct process *who, const struct process *whom, enum object_type type,
                 uint32_t rights)
 {
