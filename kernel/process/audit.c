@@ -14,14 +14,21 @@ struct party {
 
 struct event {
     uint64_t when_ns, count;
+    uint64_t number; /* of all that ever came, by its last time */
     struct party who, whom;
     uint32_t rights;
     uint8_t kind, type;
     uint8_t status; /* AUDIT_DENIED */
 };
 
-static struct event *events; /* a ring; NULL: nothing happened yet, or there was no memory */
-static uint64_t written;     /* ever */
+struct record {
+    uint64_t written;            /* ever */
+    uint32_t used;               /* places */
+    uint8_t order[AUDIT_EVENTS]; /* which event is in each place, the oldest first */
+    struct event events[AUDIT_EVENTS];
+};
+
+static struct record *record; /* NULL: nothing happened yet, or there was no memory */
 
 static struct party party(const struct process *process)
 {
@@ -32,42 +39,48 @@ static struct party party(const struct process *process)
     return party;
 }
 
-static uint64_t oldest(void)
-{
-    return written > AUDIT_EVENTS ? written - AUDIT_EVENTS : 0;
-}
-
 static bool same(const struct event *a, const struct event *b)
 {
     return a->kind == b->kind && a->who.id == b->who.id && a->whom.id == b->whom.id && a->type == b->type &&
            a->rights == b->rights && a->status == b->status;
 }
 
-/* How often it has come lately; the event of before leaves the ring, and those behind it move up. */
-static uint64_t take_out(const struct event *wanted)
+/* The place of what is to make room: itself, when it came before; the oldest of his own, of who has his share; else a
+ * free one, or the oldest of all. Every message with handles comes by here. */
+static uint32_t place_for(const struct event *wanted)
 {
-    uint64_t at = written, count;
+    uint32_t own = 0, oldest_own = 0;
 
-    do
-        if (at-- == oldest())
-            return 0;
-    while (!same(&events[at % AUDIT_EVENTS], wanted));
-    count = events[at % AUDIT_EVENTS].count;
-    for (; at + 1 < written; at++)
-        events[at % AUDIT_EVENTS] = events[(at + 1) % AUDIT_EVENTS];
-    written--;
-    return count;
+    for (uint32_t at = record->used; at-- > 0;) {
+        const struct event *event = &record->events[record->order[at]];
+        if (event->who.id != wanted->who.id)
+            continue;
+        if (same(event, wanted))
+            return at;
+        own++;
+        oldest_own = at;
+    }
+    if (own >= AUDIT_SHARE)
+        return oldest_own;
+    return record->used < AUDIT_EVENTS ? record->used : 0;
 }
 
 static void add(struct event event)
 {
-    if (events == NULL)
-        events = calloc(AUDIT_EVENTS, sizeof *events);
-    if (events == NULL)
+    if (record == NULL)
+        record = calloc(1, sizeof *record);
+    if (record == NULL)
         return;
+    uint32_t place = place_for(&event);
+    if (place == record->used)
+        record->order[record->used++] = (uint8_t)place;
+    uint8_t at = record->order[place];
     event.when_ns = clock_now();
-    event.count = 1 + take_out(&event);
-    events[written++ % AUDIT_EVENTS] = event;
+    event.number = ++record->written;
+    event.count = same(&record->events[at], &event) ? record->events[at].count + 1 : 1;
+    record->events[at] = event;
+    memmove(record->order + place, record->order + place + 1, record->used - place - 1);
+    record->order[record->used - 1] = at;
 }
 
 void audit(enum audit_event event, const struct process *who, const struct process *whom, enum object_type type,
@@ -133,24 +146,32 @@ static void print_event(struct printer *printer, const struct event *event)
     print(printer, "\n");
 }
 
+/* The first behind `after`, of those up to `*until`, which becomes the newest when it is 0. */
+static bool next_event(uint64_t after, uint64_t *until, struct event *event)
+{
+    uintptr_t saved = lock_take(&objects_lock);
+    bool found = false;
+
+    if (record != NULL && *until == 0)
+        *until = record->written;
+    for (uint32_t at = 0; record != NULL && at < record->used && !found; at++) {
+        const struct event *here = &record->events[record->order[at]];
+        found = here->number > after && here->number <= *until;
+        if (found)
+            *event = *here;
+    }
+    lock_release(&objects_lock, saved);
+    return found;
+}
+
 /* One event at a time: others go on while the serial port is written to. */
 void audit_report(struct printer *printer)
 {
-    bool any = false;
+    struct event event = {.number = 0};
+    uint64_t until = 0;
 
-    for (uint64_t at = 0;; at++) {
-        struct event event;
-        uintptr_t saved = lock_take(&objects_lock);
-        bool there = at < written;
-        at = at < oldest() ? oldest() : at;
-        if (there)
-            event = events[at % AUDIT_EVENTS];
-        lock_release(&objects_lock, saved);
-        if (!there)
-            break;
+    while (next_event(event.number, &until, &event))
         print_event(printer, &event);
-        any = true;
-    }
-    if (!any)
+    if (until == 0)
         print(printer, "nothing has been given, taken away or refused yet\n");
 }

@@ -2,15 +2,15 @@
  * audit.h: what became of authority lately: who gave what to whom, who took it away, who was refused.
  *
  * The last AUDIT_EVENTS events, in memory that is taken when the first comes. One that has come before, in all but its
- * time, is counted and moves to the end: so whoever tries handles at random pushes at most four events out. The
- * objects' lock is held in all of it but audit_report.
+ * time, is counted and moves to the end. Who has AUDIT_SHARE of them already replaces the oldest of his own: so nobody
+ * pushes out what others did by doing much himself. The objects' lock is held in all of it but audit_report.
  */
 #ifndef KERNEL_PROCESS_AUDIT_H
 #define KERNEL_PROCESS_AUDIT_H
 
 #include "object.h"
 
-enum { AUDIT_EVENTS = 64 };
+enum { AUDIT_EVENTS = 64, AUDIT_SHARE = AUDIT_EVENTS / 4 };
 
 enum audit_event {                 /* who, whom */
                    AUDIT_CREATE,   /* a process: its parent, itself */
@@ -28,7 +28,7 @@ void audit(enum audit_event event, const struct process *who, const struct proce
            uint32_t rights);
 /* A use that was refused: STATUS_BAD_HANDLE, STATUS_REVOKED, STATUS_WRONG_TYPE, STATUS_DENIED; others are ignored. */
 void audit_refusal(const struct process *who, enum status status);
-/* All of them, oldest first. Takes the lock. */
+/* All that there were when it began, oldest first. Takes the lock. */
 void audit_report(struct printer *printer);
 
 #endif
