@@ -7,7 +7,6 @@
 #include "crash.h"
 
 #include "audit.h"
-#include "names.h"
 
 #include <kernel/kernel.h>
 #include <kernel/symbols.h>
@@ -16,20 +15,6 @@
 #include <lib/text.h>
 
 enum { CALLERS_MOST = 16, RECORDS_MOST = 10000, NAMES_REMEMBERED = 8 };
-
-/* What is to be told, gathered under the lock. */
-struct crash {
-    const struct thread *thread;
-    const struct user_fault *fault;
-    char who[PROCESS_TEXT_SIZE];
-    uint64_t start_info;
-    bool stack_overflow;
-    uint32_t handles[OBJECT_TYPE_COUNT];
-    uint64_t used_kib, limit_kib;
-    uintptr_t image, image_size;
-    const void *symbols; /* bin/NAME.sym; NULL: there is none */
-    size_t symbols_size;
-};
 
 /* ---- How much is said -------------------------------------------------------------------------------------------- */
 
@@ -40,8 +25,6 @@ static struct {
 } recent[NAMES_REMEMBERED];
 static uint64_t window_ns; /* when the count of lines began */
 static uint32_t lines, untold;
-
-enum telling { TELL_ALL, TELL_LINE, TELL_NOTHING };
 
 static uint32_t count_crash(const char *name, uint64_t now)
 {
@@ -63,8 +46,8 @@ static uint32_t count_crash(const char *name, uint64_t now)
     return ++recent[at].count;
 }
 
-/* With the lock. Names are the creator's to choose, so the reports in full are counted together, too. */
-static enum telling how_much(const char *name, uint64_t now)
+/* Names are the creator's to choose, so the reports in full are counted together, too. */
+static void decide(struct crash *crash, const char *name, uint64_t now)
 {
     uint32_t count = count_crash(name, now);
 
@@ -74,9 +57,13 @@ static enum telling how_much(const char *name, uint64_t now)
     }
     if (++lines > CRASH_LINES) {
         untold++;
-        return TELL_NOTHING;
+        crash->telling = CRASH_UNTOLD;
+        return;
     }
-    return count <= CRASHES_IN_FULL && lines <= (uint32_t)CRASHES_IN_FULL * NAMES_REMEMBERED ? TELL_ALL : TELL_LINE;
+    bool in_full = count <= CRASHES_IN_FULL && lines <= (uint32_t)CRASHES_IN_FULL * NAMES_REMEMBERED;
+    crash->telling = in_full ? CRASH_IN_FULL : CRASH_IN_A_LINE;
+    crash->silent = untold;
+    untold = 0;
 }
 
 /* ---- What is known ----------------------------------------------------------------------------------------------- */
@@ -91,11 +78,34 @@ static bool is_overflow(const struct space *space, uintptr_t address, uintptr_t 
            stack_pointer + PAGE_SIZE >= stack->address && stack_pointer <= stack->address + stack->size;
 }
 
-static void gather(struct crash *crash)
+static void gather_threads(struct crash *crash)
 {
     const struct process *process = crash->thread->process;
 
+    for (const struct thread *at = process->threads; at != NULL && crash->thread_count < CRASH_THREADS;
+         at = at->next_in_process)
+        if (at != crash->thread)
+            crash->threads[crash->thread_count++] = (struct crash_thread){
+                .id = at->id,
+                .instruction = user_instruction(&at->context),
+                .state = at->state,
+                .wait = at->wait,
+                .cpu = at->cpu,
+            };
+    crash->thread_count = process->thread_count - 1;
+}
+
+/* Not a part of trap.c, which is compiled for speed. */
+__attribute__((noinline)) void crash_gather(struct crash *crash, const struct thread *thread,
+                                            const struct user_fault *fault)
+{
+    const struct process *process = thread->process;
+
+    *crash = (struct crash){.thread = thread, .fault = fault};
+    decide(crash, process->name, clock_now());
+    audit(AUDIT_CRASH, process, NULL, OBJECT_PROCESS, 0);
     process_text(process, crash->who);
+    gather_threads(crash);
     for (uint32_t i = 0; i < process->handles.capacity; i++)
         if (process->handles.slots[i].object != NULL)
             crash->handles[process->handles.slots[i].object->type]++;
@@ -125,11 +135,12 @@ static void find_symbols(struct crash *crash)
 
 /* ---- Lines ------------------------------------------------------------------------------------------------------- */
 
-/* Reports become lines of the log. */
+/* Reports become lines of the log. Between two of them this CPU takes the interrupts that wait: serial ports are slow.
+ */
 struct line_printer {
     struct printer printer;
     size_t length;
-    char text[120];
+    char text[256];
 };
 
 static void write_lines(struct printer *printer, const char *text, size_t length)
@@ -139,6 +150,7 @@ static void write_lines(struct printer *printer, const char *text, size_t length
     for (size_t i = 0; i < length; i++) {
         if (text[i] == '\n' || line->length == sizeof line->text) {
             log_error("crash", "%.*s", (int)line->length, line->text);
+            cpu_interrupts_take();
             line->length = 0;
         }
         if (text[i] != '\n')
@@ -180,11 +192,11 @@ static void tell_what(const struct crash *crash)
                        instruction = (unsigned long long)user_instruction(&crash->thread->context);
 
     if (crash->fault->kind >= USER_FAULT_OTHER)
-        log_error("crash", "%s, thread %llu on CPU %u: %s, instruction 0x%llx; it is ended", crash->who, thread,
-                  cpu_local()->index, describe(crash), instruction);
+        print(crash->out, "%s, thread %llu on CPU %u: %s, instruction 0x%llx; it is ended\n", crash->who, thread,
+              cpu_local()->index, describe(crash), instruction);
     else
-        log_error("crash", "%s, thread %llu on CPU %u: %s 0x%llx%s, instruction 0x%llx; it is ended", crash->who,
-                  thread, cpu_local()->index, describe(crash), address, explain(crash), instruction);
+        print(crash->out, "%s, thread %llu on CPU %u: %s 0x%llx%s, instruction 0x%llx; it is ended\n", crash->who,
+              thread, cpu_local()->index, describe(crash), address, explain(crash), instruction);
 }
 
 static bool find_function(const struct crash *crash, uintptr_t address, char name[SYMBOL_NAME_SIZE], size_t *offset)
@@ -198,13 +210,13 @@ static void tell_place(const struct crash *crash, const char *how, uintptr_t add
     char name[SYMBOL_NAME_SIZE];
     size_t offset = 0;
 
+    print(crash->out, "%s 0x%llx", how, (unsigned long long)address);
     if (find_function(crash, address, name, &offset))
-        log_error("crash", "  %s 0x%llx %s+0x%zx", how, (unsigned long long)address, name, offset);
+        print(crash->out, " %s+0x%zx\n", name, offset);
     else if (address - crash->image < crash->image_size)
-        log_error("crash", "  %s 0x%llx, image+0x%llx", how, (unsigned long long)address,
-                  (unsigned long long)(address - crash->image));
+        print(crash->out, ", image+0x%llx\n", (unsigned long long)(address - crash->image));
     else
-        log_error("crash", "  %s 0x%llx", how, (unsigned long long)address);
+        print(crash->out, "\n");
 }
 
 /* 0: in no function that has a name. */
@@ -244,7 +256,13 @@ static void tell_link(const struct crash *crash, uintptr_t pointer)
     uintptr_t function = function_of(crash, link - 1);
     if (function != 0 && function != function_of(crash, user_instruction(context)) &&
         !(unwind(&pointer, &address) && address == link))
-        tell_place(crash, "by", link - 1);
+        tell_place(crash, "  by", link - 1);
+}
+
+static void tell_repeated(const struct crash *crash, unsigned times)
+{
+    if (times != 0)
+        print(crash->out, "     (%u times more)\n", times);
 }
 
 /* Who calls himself is told once, with how often. */
@@ -253,22 +271,46 @@ static void tell_backtrace(const struct crash *crash)
     uintptr_t pointer = user_frame_pointer(&crash->thread->context), address = 0, last = 0;
     unsigned told = 0, again = 0;
 
-    tell_place(crash, "at", user_instruction(&crash->thread->context));
+    tell_place(crash, "  at", user_instruction(&crash->thread->context));
     tell_link(crash, pointer);
     for (unsigned depth = 0; depth < RECORDS_MOST && told < CALLERS_MOST && unwind(&pointer, &address); depth++) {
         if (address == last) {
             again++;
             continue;
         }
-        if (again != 0)
-            log_error("crash", "     (%u times more)", again);
+        tell_repeated(crash, again);
         again = 0;
         last = address;
         told++;
-        tell_place(crash, "by", address - 1); /* inside the call, not behind it */
+        tell_place(crash, "  by", address - 1); /* inside the call, not behind it */
     }
-    if (again != 0)
-        log_error("crash", "     (%u times more)", again);
+    tell_repeated(crash, again);
+}
+
+/* Where a running one is now, nobody knows; where it was last, may tell something. */
+static void tell_threads(const struct crash *crash)
+{
+    static const char *const waits[] = {
+        [WAIT_NOTHING] = "waiting",
+        [WAIT_SEND] = "waiting for its call to be received",
+        [WAIT_REPLY] = "waiting for the answer to its call",
+        [WAIT_EVENT] = "waiting for an event",
+    };
+
+    for (uint32_t i = 0; i < crash->thread_count && i < CRASH_THREADS; i++) {
+        const struct crash_thread *thread = &crash->threads[i];
+        print(crash->out, "  thread %llu: ", (unsigned long long)thread->id);
+        if (thread->state == THREAD_RUNNING)
+            print(crash->out, "running on CPU %u", thread->cpu);
+        else
+            print(crash->out, "%s",
+                  thread->state == THREAD_BLOCKED     ? waits[thread->wait]
+                  : thread->state == THREAD_THROTTLED ? "its time is used up"
+                                                      : "ready");
+        tell_place(crash, thread->state == THREAD_RUNNING ? ", last seen at" : ", at", thread->instruction);
+    }
+    if (crash->thread_count > CRASH_THREADS)
+        print(crash->out, "  and %u more\n", crash->thread_count - CRASH_THREADS);
 }
 
 static void tell_possessions(const struct crash *crash)
@@ -284,33 +326,26 @@ static void tell_possessions(const struct crash *crash)
             length += (size_t)snprintf(text + length, sizeof text - length, "%s%u %s", length == 0 ? ": " : ", ",
                                        crash->handles[type], object_type_name(type));
     }
-    log_error("crash", "%s held %u handles%s; %llu of %llu KiB", crash->who, total, text,
-              (unsigned long long)crash->used_kib, (unsigned long long)crash->limit_kib);
+    print(crash->out, "%s held %u handles%s; %llu of %llu KiB\n", crash->who, total, text,
+          (unsigned long long)crash->used_kib, (unsigned long long)crash->limit_kib);
 }
 
-void crash_report(struct thread *thread, const struct user_fault *fault)
+void crash_report(struct crash *crash)
 {
-    struct crash crash = {.thread = thread, .fault = fault};
-    struct line_printer registers = {.printer.write = write_lines};
-    uintptr_t saved = lock_take(&objects_lock);
-    enum telling telling = how_much(thread->process->name, clock_now());
-    uint32_t silent = telling != TELL_NOTHING ? untold : 0;
+    struct line_printer lines_out = {.printer.write = write_lines};
 
-    if (telling != TELL_NOTHING)
-        untold = 0;
-    audit(AUDIT_CRASH, thread->process, NULL, OBJECT_PROCESS, 0);
-    gather(&crash);
-    lock_release(&objects_lock, saved);
-    if (silent != 0)
-        log_error("crash", "%u processes more have crashed, of which nothing was said", silent);
-    if (telling == TELL_NOTHING)
+    crash->out = &lines_out.printer;
+    if (crash->silent != 0)
+        print(crash->out, "%u processes more have crashed, of which nothing was said\n", crash->silent);
+    if (crash->telling == CRASH_UNTOLD)
         return;
-    tell_what(&crash);
-    if (telling == TELL_LINE)
+    tell_what(crash);
+    if (crash->telling == CRASH_IN_A_LINE)
         return;
-    find_symbols(&crash);
-    user_report(&thread->context, &registers.printer);
-    write_lines(&registers.printer, "\n", registers.length != 0);
-    tell_backtrace(&crash);
-    tell_possessions(&crash);
+    find_symbols(crash);
+    user_report(&crash->thread->context, crash->out);
+    write_lines(crash->out, "\n", lines_out.length != 0);
+    tell_backtrace(crash);
+    tell_threads(crash);
+    tell_possessions(crash);
 }

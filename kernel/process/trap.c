@@ -1,5 +1,7 @@
 /*
- * trap.c: what comes from user mode: a system call, an interrupt, a fault. Interrupts are off in all of it.
+ * trap.c: what comes from user mode: a system call, an interrupt, a fault. Interrupts are off in all of it, but for the
+ * moment between two lines for the serial port (console_write.c, crash.c): one that is handled there is the kernel's
+ * own, on the same stack, and what it wants of this CPU stands in flags that schedule() looks at when the trap ends.
  */
 #include "crash.h"
 #include "syscall.h"
@@ -37,14 +39,17 @@ struct user_context *user_interrupted(struct user_context *context)
 struct user_context *user_faulted(struct user_context *context, const struct user_fault *fault)
 {
     struct thread *thread = thread_of(context);
+    struct crash crash;
     uintptr_t saved = lock_take(&objects_lock);
     bool first = !thread->ending;
 
     trace(TRACE_FAULT, thread->id, fault->address);
+    if (first)
+        crash_gather(&crash, thread, fault);
     process_end(thread->process, END_CRASHED, fault->address);
     lock_release(&objects_lock, saved);
     if (first)
-        crash_report(thread, fault);
+        crash_report(&crash);
     saved = lock_take(&objects_lock);
     struct user_context *next = schedule();
     lock_release(&objects_lock, saved);

@@ -291,11 +291,29 @@ void user_forget_predictions(void)
 {
 }
 
-void crash_report(struct thread *thread, const struct user_fault *fault)
+/* What the kernel does at any time within a trap, its lock not held. */
+void cpu_interrupts_take(void)
 {
-    CHECK(thread->process->state == PROCESS_ENDING);
+    CHECK(objects_lock.owner != cpu_local());
+    if (interrupt_waits())
+        take_interrupts();
+}
+
+void crash_gather(struct crash *crash, const struct thread *thread, const struct user_fault *fault)
+{
+    CHECK(objects_lock.owner == cpu_local());
+    CHECK(thread->process->state == PROCESS_RUNNING);
     CHECK(fault->kind == USER_FAULT_READ);
-    point();
+    crash->thread = thread;
+}
+
+void crash_report(struct crash *crash)
+{
+    for (unsigned lines = 0; lines < 3; lines++) {
+        CHECK(crash->thread->process->state == PROCESS_ENDING);
+        point();
+        cpu_interrupts_take();
+    }
 }
 
 void user_run(struct user_context *context)
@@ -488,6 +506,17 @@ static enum status with_object(struct thread *thread)
     }
 }
 
+/* As console_write does between two lines. Whatever happens meanwhile, the process is there when they are out. */
+static void write_line(struct thread *thread)
+{
+    lock_release(&objects_lock, 0);
+    cpu_interrupts_take();
+    lock_take(&objects_lock);
+    CHECK(thread->state == THREAD_RUNNING && thread_current() == thread);
+    CHECK(thread->process->state == PROCESS_RUNNING || thread->process->state == PROCESS_ENDING);
+    user_set_result(&thread->context, STATUS_OK, 0);
+}
+
 bool system_call(struct thread *thread)
 {
     struct process *process = thread->process;
@@ -521,6 +550,9 @@ bool system_call(struct thread *thread)
         break;
     case 12:
         user_set_result(&thread->context, roll(2) != 0 ? more_threads(process) : spawn(process), 0);
+        break;
+    case 13:
+        write_line(thread);
         break;
     default:
         user_set_result(&thread->context, with_object(thread), 0);
