@@ -18,6 +18,13 @@ $1_DEPENDS := $$(OBJECT_HEADERS)
 endef
 $(foreach t,handle space process process_ledger,$(eval $(call OBJECT_TEST,$t)))
 
+# What processes write; the log shows under which circumstances.
+HOST_TESTS += console_write
+console_write_SOURCES = $(OBJECT_SOURCES) kernel/process/console_write.c kernel/process/names.c
+console_write_CFLAGS  := $(OBJECT_CFLAGS)
+console_write_LIBS    := $(OBJECT_LIBS) -Wl,--wrap=log_line
+console_write_DEPENDS := $(OBJECT_HEADERS)
+
 # The real threads and IPC on CPUs that take turns.
 HOST_TESTS += process_schedules
 process_schedules_SOURCES = $(OBJECT_SOURCES) kernel/process/thread.c kernel/process/scheduler.c kernel/process/ipc.c \

@@ -71,14 +71,58 @@ ALONE static void spoil_start(void)
     *(volatile int *)(uintptr_t)0x20 = 1;
 }
 
+/* Beside others, each of which does something else. The last that was started is told of first. */
+static handle endpoint;
+
+static void answer_nobody(void *argument, struct message_buffer *buffer)
+{
+    uint64_t received;
+
+    (void)argument;
+    (void)buffer;
+    vmos_ipc_reply_receive(0, 0, endpoint, 0, 0, DEADLINE_NEVER, &received);
+    sleep_until(DEADLINE_NEVER);
+}
+
+static void ask(void *argument, struct message_buffer *buffer)
+{
+    uint64_t answer;
+
+    (void)argument;
+    (void)buffer;
+    vmos_ipc_call(endpoint, MESSAGE(1, 0, 0), DEADLINE_NEVER, &answer);
+}
+
+ALONE static void turn(void *argument, struct message_buffer *buffer)
+{
+    (void)argument;
+    (void)buffer;
+    for (;;)
+        vmos_thread_yield();
+}
+
+ALONE static void read_beside_others(void)
+{
+    static void (*const others[])(void *argument, struct message_buffer *buffer) = {answer_nobody, answer_nobody, ask,
+                                                                                    ask,           ask,           turn};
+
+    vmos_endpoint_create(&endpoint);
+    for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++) {
+        thread_start(others[i], NULL, 4096, NULL);
+        sleep_until(now_ns() + 20 * NANOSECONDS_PER_MILLISECOND);
+    }
+    read_nothing();
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         void (*crash)(void);
     } ways[] = {
-        {"read", read_nothing},   {"constant", write_constant}, {"kernel", write_kernel}, {"data", run_data},
-        {"nothing", run_nothing}, {"nonsense", run_nonsense},   {"frames", spoil_frames}, {"start", spoil_start},
+        {"read", read_nothing},   {"constant", write_constant}, {"kernel", write_kernel},
+        {"data", run_data},       {"nothing", run_nothing},     {"nonsense", run_nonsense},
+        {"frames", spoil_frames}, {"start", spoil_start},       {"beside", read_beside_others},
     };
 
     for (unsigned i = 0; argc > 1 && i < sizeof ways / sizeof ways[0]; i++)
