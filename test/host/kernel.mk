@@ -1,12 +1,15 @@
 # Tests of what the kernel adds to the rooms below it. Those of manifest, log and random include the file that they
 # test, for what it keeps to itself.
-HOST_TESTS += line options manifest log random selftest
+HOST_TESTS += line options manifest log pager random selftest
 line_SOURCES     := lib/line.c lib/text.c
 options_SOURCES  := kernel/options.c lib/text.c
 manifest_SOURCES := lib/cpio.c lib/manifest.c lib/text.c
 manifest_CFLAGS  := -Itest/host/support/fake_arch
 manifest_DEPENDS := kernel/manifest.c kernel/ramdisk.c kernel/kernel.h
 log_DEPENDS      := kernel/log.c kernel/log.h
+pager_SOURCES    := kernel/pager.c lib/text.c
+pager_CFLAGS     := -Itest/host/support/fake_arch
+pager_DEPENDS    := kernel/pager.h kernel/console.h kernel/log.h kernel/kernel.h
 random_SOURCES   := lib/chacha20.c
 random_CFLAGS    := -Itest/host/support/fake_arch
 random_DEPENDS   := kernel/random.c kernel/random.h

@@ -25,6 +25,18 @@ console_write_CFLAGS  := $(OBJECT_CFLAGS)
 console_write_LIBS    := $(OBJECT_LIBS) -Wl,--wrap=log_line
 console_write_DEPENDS := $(OBJECT_HEADERS)
 
+HOST_TESTS += audit
+audit_SOURCES = $(OBJECT_SOURCES) kernel/process/names.c lib/text.c
+audit_CFLAGS  := $(OBJECT_CFLAGS)
+audit_LIBS    := $(OBJECT_LIBS)
+audit_DEPENDS := $(OBJECT_HEADERS) kernel/process/audit.c
+
+HOST_TESTS += crash
+crash_SOURCES = $(OBJECT_SOURCES) kernel/process/crash.c kernel/process/names.c lib/text.c
+crash_CFLAGS  := $(OBJECT_CFLAGS)
+crash_LIBS    := $(OBJECT_LIBS) -Wl,--wrap=log_line
+crash_DEPENDS := $(OBJECT_HEADERS) kernel/symbols.h
+
 # The real threads and IPC on CPUs that take turns.
 HOST_TESTS += process_schedules
 process_schedules_SOURCES = $(OBJECT_SOURCES) kernel/process/thread.c kernel/process/scheduler.c kernel/process/ipc.c \

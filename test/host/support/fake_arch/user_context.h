@@ -6,7 +6,7 @@
 
 struct user_context {
     uint64_t number, arguments[6], status, value;
-    uintptr_t entry, stack;
+    uintptr_t entry, stack, frame_pointer, link;
     unsigned again; /* how often a call was to be made again */
     void *extended;
 };
@@ -44,14 +44,12 @@ static inline uintptr_t user_stack_pointer(const struct user_context *context)
 
 static inline uintptr_t user_frame_pointer(const struct user_context *context)
 {
-    (void)context;
-    return 0;
+    return context->frame_pointer;
 }
 
 static inline uintptr_t user_link(const struct user_context *context)
 {
-    (void)context;
-    return 0;
+    return context->link;
 }
 
 #endif
