@@ -15,16 +15,13 @@ static void write_console(struct printer *printer, const char *text, size_t leng
     while (length != 0 && pauses < PAUSES) {
         uint64_t taken = 0;
         enum status status = vmos_console_write(console, text, length, &taken);
-        if (status == STATUS_BUSY) {
-            sleep_until(now_ns() + PAUSE_NS);
-            pauses++;
-            continue;
-        }
-        if (status != STATUS_OK || taken > length)
+        if ((status != STATUS_OK && status != STATUS_BUSY) || taken > length)
             return;
-        pauses = 0;
         text += taken;
         length -= taken;
+        pauses = taken != 0 ? 0 : pauses + 1;
+        if (taken == 0)
+            sleep_until(now_ns() + PAUSE_NS);
     }
 }
 

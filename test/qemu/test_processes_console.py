@@ -1,13 +1,14 @@
 """Processes at the console: ps, handles, kill, spawn, restart, audit, pages and Ctrl-C; crashes, and what is said of them;
 what a process writes."""
 import re
+import socket
 import subprocess
 import time
 
 import pytest
 
 from guest import MACHINES, ROOT, Guest
-from programs import booted
+from programs import Prompt, booted, ramdisk
 
 NAMES = ["q35", "gicv3", "plic"]
 LOG = r"^(?:\r|\x1b\[K|vmos> )*\[ *\d+\.\d{6}\] "
@@ -161,6 +162,27 @@ def test_crashing_again_and_again(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_crash_beside_other_threads(name, tmp_path):
+    """Each of them does something else; it can be told only from before they were ended. Four of six have room."""
+    line = "service crash threads=8 memory=512K start=asked"
+    with booted(name, tmp_path, ["crash"], line, smp=2) as guest:
+        start = len(guest.text)
+        guest.command_line("spawn crash beside")
+        said(guest, r"crash: crash\[\d+\], thread \d+ on CPU [01]: read of an unmapped address 0x20", start)
+        said(guest, r"crash: crash\[\d+\] held", start)
+        told = re.findall(r"crash:   thread (\d+): (.*?)\r?$", guest.text[start:], re.M)
+        assert [int(number) for number, _ in told] == sorted((int(number) for number, _ in told), reverse=True)
+        place = r"0x[0-9a-f]+ "
+        for (_, what), expected in zip(told, [
+                rf"(running on CPU [01], last seen at|ready, at) {place}(turn|system_thread_yield)\+0x.*",
+                rf"waiting for its call to be received, at {place}system_ipc_call\+0x.*",
+                rf"waiting for the answer to its call, at {place}system_ipc_call\+0x.*",
+                rf"waiting for the answer to its call, at {place}system_ipc_call\+0x.*"], strict=True):
+            assert re.fullmatch(expected, what), told
+        assert re.search(r"crash:   and 2 more\r?$", guest.text[start:], re.M)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_what_processes_write(name, tmp_path):
     with booted(name, tmp_path, ["writer"], smp=2) as guest:
         guest.command_line("spawn writer forge")
@@ -177,10 +199,61 @@ def test_what_processes_write(name, tmp_path):
         assert re.search(r"writer\[\d+\] was refused: no such handle, 500 times", recorded), recorded
         assert re.search(r"writer\[\d+\] was refused: wrong type of object, 500 times", recorded), recorded
         start = len(guest.text)
+        guest.command_line("spawn writer many")
+        said(guest, r"writer\[\d+\]: 8 of 1024 empty lines were taken", start)
+        said(guest, r"writer\[\d+\]: those were all", start)
+        numbers = re.findall(r"writer\[\d+\]: line (\d+) of 100\r?$", guest.text[start:], re.M)
+        assert [int(number) for number in numbers] == list(range(100))
+        start = len(guest.text)
         guest.command_line("spawn writer flood")
         refused = said(guest, r"writer\[\d+\]: (\d+) of 20000 lines were refused", start, 60)
         told = len(re.findall(r"\]: line \d+ of a flood", guest.text[start:]))
         assert told == 20000 - int(refused[1]) and int(refused[1]) > 10000
+
+
+class SlowPort(Prompt):
+    """A serial port that takes 80 us for a byte, once `slow` is set, as those of clouds may."""
+    slow = False
+
+    def __init__(self, on, path, **options):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.path = path
+        super().__init__(on, serial=("-serial", f"unix:{path},server=on,wait=on"), **options)
+
+    def _read(self):
+        for _ in range(500):
+            try:
+                self.socket.connect(str(self.path))
+                break
+            except OSError:
+                time.sleep(0.02)
+        while part := self.socket.recv(64 if self.slow else 4096):
+            with self._changed:
+                self.text += part.decode("latin-1")
+                self._changed.notify_all()
+            if self.slow:
+                time.sleep(0.005)
+
+    def send(self, text):
+        self.socket.sendall(text.encode("latin-1"))
+
+    def stop(self):
+        super().stop()
+        self.socket.close()
+
+
+def test_a_slow_port_delays_nobody_else(tmp_path):
+    """One CPU writes as many lines as it may, another unmaps pages that the first has to forget; where CPUs tell each
+    other by interrupts, which are off while a line goes out. Nothing is waited for in vain, which would cost memory."""
+    on = MACHINES["q35"]
+    image = ramdisk(tmp_path, on.arch, ["writer"])
+    with SlowPort(on, tmp_path / "port", initrd=image, append="then=prompt", smp=2) as guest:
+        guest.wait_for(r"^vmos> $")
+        guest.slow = True
+        guest.send("spawn writer forget\r")
+        guest.wait_for(r"writer\[\d+\]: 5 pages were forgotten", 60)
+        assert len(re.findall(r"writer\[\d+\]: \r", guest.text)) > 50
+        assert "did not drop its translations" not in guest.text
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -84,7 +84,7 @@ static void forget(void)
     vmos_thread_configure(0, &here);
     if (thread_start(write_lines, NULL, 4096, &other) != STATUS_OK || vmos_memory_create(4096, &memory) != STATUS_OK)
         return;
-    for (unsigned i = 0; i < 20; i++) {
+    for (unsigned i = 0; i < 5; i++) {
         uint64_t address = 0;
         if (vmos_memory_map(0, memory, 0, 0, 4096, RIGHT_READ | RIGHT_WRITE, &address) != STATUS_OK)
             return;
@@ -94,8 +94,8 @@ static void forget(void)
         sleep_until(now_ns() + 20 * NANOSECONDS_PER_MILLISECOND);
     }
     ended = true;
-    sleep_until(now_ns() + NANOSECONDS_PER_SECOND);
-    printf("20 pages were forgotten\n");
+    sleep_until(now_ns() + NANOSECONDS_PER_SECOND / 2);
+    printf("5 pages were forgotten\n");
 }
 
 int main(int argc, char **argv)
