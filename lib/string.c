@@ -118,11 +118,15 @@ int memcmp(const void *a, const void *b, size_t size)
             x++;
             y++;
         }
-        for (; !misaligned(x) && size >= WORD && *(const word *)(const void *)x == *(const word *)(const void *)y;
-             size -= WORD) {
-            x += WORD;
-            y += WORD;
-        }
+        /* Where words differ, or bytes before them, is found by the loop below. */
+        const word *v = (const word *)(const void *)x, *w = (const word *)(const void *)y;
+        if (!misaligned(x))
+            for (; size >= WORD && *v == *w; size -= WORD) {
+                v++;
+                w++;
+            }
+        x = (const uint8_t *)v;
+        y = (const uint8_t *)w;
     }
     for (; size != 0; size--, x++, y++)
         if (*x != *y)

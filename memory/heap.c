@@ -22,12 +22,30 @@
 
 #define WHO "heap"
 
-enum { GUARD = 0xa5, POISON = 0xdb, GUARD_LEAST = 6, SLACK_SIZE = 2, LARGE_GUARD_MOST = 64, SLOT_ALIGNMENT = 16 };
+enum {
+    GUARD = 0xa5,
+    POISON = 0xdb,
+    GUARD_LEAST = 6,
+    SLACK_SIZE = 2,
+    LARGE_GUARD_MOST = 64,
+    SLOT_ALIGNMENT = 16,
+    HEADER_SIZE = 64
+};
 
-/* 126, 84, 63, 42, 31, 21, 15, 10, 7, 5, 3 and 2 to a page. */
-static const uint16_t slot_sizes[] = {32, 48, 64, 96, 128, 192, 256, 400, 576, 800, 1344, 2016};
+/* Slots whose size is a power of two are aligned to it. */
+#define FIRST_SLOT(size) ((size) & ((size)-1) || (size) < HEADER_SIZE ? HEADER_SIZE : (size))
+#define CLASS(size)                                                                                                    \
+    {                                                                                                                  \
+        (size), FIRST_SLOT(size), (PAGE_SIZE - FIRST_SLOT(size)) / (size)                                              \
+    }
 
-enum { CLASSES = sizeof slot_sizes / sizeof slot_sizes[0], NO_CLASS = CLASSES, USED_WORDS = 2 };
+static const struct class
+{
+    uint16_t slot_size, first_slot, slot_count;
+} classes[] = {CLASS(32),  CLASS(48),  CLASS(64),  CLASS(96),  CLASS(128),  CLASS(192),
+               CLASS(256), CLASS(400), CLASS(576), CLASS(800), CLASS(1344), CLASS(2016)};
+
+enum { CLASSES = sizeof classes / sizeof classes[0], NO_CLASS = CLASSES, USED_WORDS = 2 };
 
 struct slab {
     uint64_t magic; /* SLAB_MAGIC ^ the slab's address */
@@ -39,10 +57,8 @@ struct slab {
     uint64_t guard[2]; /* right before the first slot */
 };
 
-#define SLAB_MAGIC  UINT64_C(0x6873c46d1bab5eed)
-#define SLAB_GUARD  UINT64_C(0xa5a5a5a5a5a5a5a5)
-#define HEADER_SIZE 64
-
+#define SLAB_MAGIC UINT64_C(0x6873c46d1bab5eed)
+#define SLAB_GUARD UINT64_C(0xa5a5a5a5a5a5a5a5)
 _Static_assert(sizeof(struct slab) == HEADER_SIZE, "the header ends where the first slot begins");
 
 struct large { /* a run of pages; kept in a small block of its own */
@@ -62,20 +78,14 @@ static struct lock lock = {.name = "heap", .place = LOCK_PLACE_HEAP};
 
 /* ---- Slots ---------------------------------------------------------------------------------------- */
 
-/* Slots whose size is a power of two are aligned to it. */
-static size_t first_slot(unsigned class)
+static size_t slot_size_of(const struct slab *slab)
 {
-    return is_power_of_two(slot_sizes[class]) ? align_up(HEADER_SIZE, slot_sizes[class]) : HEADER_SIZE;
-}
-
-static unsigned slot_count(unsigned class)
-{
-    return (unsigned)((PAGE_SIZE - first_slot(class)) / slot_sizes[class]);
+    return classes[slab->class].slot_size;
 }
 
 static uint8_t *slot_at(const struct slab *slab, unsigned index)
 {
-    return (uint8_t *)(uintptr_t)slab + first_slot(slab->class) + (size_t)index * slot_sizes[slab->class];
+    return (uint8_t *)(uintptr_t)slab + classes[slab->class].first_slot + index * slot_size_of(slab);
 }
 
 static bool slot_used(const struct slab *slab, unsigned index)
@@ -83,13 +93,15 @@ static bool slot_used(const struct slab *slab, unsigned index)
     return (slab->used[index / 64] >> index % 64 & 1) != 0;
 }
 
+/* Eight bytes are looked at, and the others must be as those eight places before them, which memcmp does by words. */
 static bool filled_with(const uint8_t *from, uint8_t byte, size_t size)
 {
-    while (size != 0 && *from == byte) {
-        from++;
-        size--;
-    }
-    return size == 0;
+    size_t first = size < 8 ? size : 8;
+
+    for (size_t i = 0; i < first; i++)
+        if (from[i] != byte)
+            return false;
+    return memcmp(from + first, from, size - first) == 0;
 }
 
 static void seal(uint8_t *slot, size_t slot_size, size_t size)
@@ -133,7 +145,7 @@ static bool guard_intact(const uint8_t *slot, size_t slot_size, size_t size)
 
 static struct slab **list_of(const struct slab *slab)
 {
-    return slab->used_count == slot_count(slab->class) ? &heap.full[slab->class] : &heap.partial[slab->class];
+    return slab->used_count == classes[slab->class].slot_count ? &heap.full[slab->class] : &heap.partial[slab->class];
 }
 
 static void slab_link(struct slab *slab)
@@ -192,12 +204,17 @@ static unsigned free_slot(const struct slab *slab)
                                : 64 + (unsigned)__builtin_ctzll(~slab->used[1]);
 }
 
+static bool aligned(unsigned class, size_t alignment)
+{
+    return ((classes[class].first_slot | classes[class].slot_size) & (alignment - 1)) == 0;
+}
+
 /* A slab with a free slot of the class, else of one of the next two that has one (some bytes more cost less than a
  * page that is used for little else), else a new one. */
 static struct slab *slab_for(unsigned class, size_t alignment)
 {
     for (unsigned near = class; near < CLASSES && near <= class + 2; near++)
-        if (heap.partial[near] != NULL && (first_slot(near) | slot_sizes[near]) % alignment == 0)
+        if (heap.partial[near] != NULL && aligned(near, alignment))
             return heap.partial[near];
     return slab_create(class);
 }
@@ -209,7 +226,7 @@ static void *small_allocate(unsigned class, size_t size, size_t alignment)
         struct slab *slab = slab_for(class, alignment);
         if (slab == NULL)
             return NULL;
-        size_t slot_size = slot_sizes[slab->class];
+        size_t slot_size = slot_size_of(slab);
         unsigned index = free_slot(slab);
         uint8_t *slot = slot_at(slab, index);
         slab_count(slab, index, true);
@@ -260,9 +277,9 @@ static bool small_free(void *block, size_t *size, const void *caller)
 
     if (slab == NULL)
         return refuse(block, "is not a block of the heap", caller);
-    size_t slot_size = slot_sizes[slab->class], offset = (uintptr_t)block % PAGE_SIZE - first_slot(slab->class);
+    size_t slot_size = slot_size_of(slab), offset = (uintptr_t)block % PAGE_SIZE - classes[slab->class].first_slot;
     unsigned index = (unsigned)(offset / slot_size);
-    if (offset >= PAGE_SIZE || offset % slot_size != 0 || index >= slot_count(slab->class))
+    if (offset >= PAGE_SIZE || offset % slot_size != 0 || index >= classes[slab->class].slot_count)
         return refuse(block, "points into a block, not to its beginning", caller);
     if (!slot_used(slab, index))
         return refuse(block, "is free already", caller);
@@ -280,8 +297,7 @@ static bool small_free(void *block, size_t *size, const void *caller)
 static unsigned class_for(size_t size, size_t alignment)
 {
     for (unsigned class = 0; class < CLASSES; class ++)
-        if (size + GUARD_LEAST + SLACK_SIZE <= slot_sizes[class] &&
-            (first_slot(class) | slot_sizes[class]) % alignment == 0)
+        if (size + GUARD_LEAST + SLACK_SIZE <= classes[class].slot_size && aligned(class, alignment))
             return class;
     return NO_CLASS;
 }
@@ -458,7 +474,7 @@ void heap_count(struct heap_counts *counts)
 
 static bool slab_intact(const struct slab *slab)
 {
-    size_t slot_size = slot_sizes[slab->class], size;
+    size_t slot_size = slot_size_of(slab), size;
     bool good = header_intact(slab);
 
     for (unsigned index = 0; index < slab->fresh; index++) {
