@@ -72,12 +72,15 @@ static uint64_t image_size(void)
     return align_up((uint64_t)(image_end - image_start), PAGE_SIZE);
 }
 
+/* Asked for each table of a walk: what is elsewhere is told first. */
 static bool in_image(uint64_t physical)
 {
+    if (physical - image_physical >= image_size())
+        return false;
     for (unsigned i = 0; i < released_count; i++)
         if (physical >= released[i].base && physical < released[i].end)
             return false;
-    return physical - image_physical < image_size();
+    return true;
 }
 
 /* ---- Tables --------------------------------------------------------------------------------------- */

@@ -168,20 +168,26 @@ static const pte *leaf_of(const struct page_table *table, uintptr_t address, uns
     }
 }
 
-/* Only the leaves at a range's ends can reach beyond it. */
-static bool cuts_leaf(const struct page_table *table, uintptr_t inside, uintptr_t boundary)
+/* Only the leaves at a range's ends can reach beyond it; a short range has both ends in one. */
+static bool cuts_leaf(const struct page_table *table, uintptr_t at, uint64_t size)
 {
+    uintptr_t end = at + size;
     unsigned level;
 
-    return leaf_of(table, inside, &level) != NULL && boundary % span_of(level) != 0;
+    if (leaf_of(table, at, &level) != NULL) {
+        if (at % span_of(level) != 0)
+            return true;
+        if (size <= span_of(level))
+            return size < span_of(level);
+    }
+    return leaf_of(table, end - PAGE_SIZE, &level) != NULL && end % span_of(level) != 0;
 }
 
 enum status page_unmap(const struct page_table *table, uintptr_t virtual_address, uint64_t size)
 {
     struct range range = {.table = table, .at = virtual_address, .left = size};
 
-    if (!range_valid(virtual_address, size) || cuts_leaf(table, virtual_address, virtual_address) ||
-        cuts_leaf(table, virtual_address + size - PAGE_SIZE, virtual_address + size))
+    if (!range_valid(virtual_address, size) || cuts_leaf(table, virtual_address, size))
         return STATUS_INVALID;
     unmap_in(&range, table->root, TOP_LEVEL);
     return STATUS_OK;
@@ -210,13 +216,25 @@ struct release {
     void (*release)(uint64_t physical);
 };
 
+/* The first entry from `i` on that is not zero, as nearly all are, or `count`: eight at a time. */
+static unsigned next_used(const pte *entries, unsigned i, unsigned count)
+{
+    while (i < count && entries[i] == 0)
+        if (i % 8 != 0 || (entries[i + 1] | entries[i + 2] | entries[i + 3] | entries[i + 4] | entries[i + 5] |
+                           entries[i + 6] | entries[i + 7]) != 0)
+            i++;
+        else
+            i += 8;
+    return i < count ? i : count;
+}
+
 /* Frees the tables that the first `count` entries lead to, the lowest without a look at what is in them. False: there
  * are more than may be freed now. One level deeper each time, MMU_LEVELS at most. NOLINTNEXTLINE(misc-no-recursion) */
 static bool release_in(struct release *work, uint64_t table, unsigned level, unsigned count)
 {
     pte *entries = entries_at(work->table, table);
 
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = next_used(entries, 0, count); i < count; i = next_used(entries, i + 1, count)) {
         if (!mmu_present(entries[i]) || mmu_is_leaf(entries[i], level))
             continue;
         uint64_t physical = mmu_physical(entries[i]);
