@@ -191,11 +191,15 @@ static void unlink_alias(struct memory *memory, struct mapping *mapping)
     count_alias(memory, mapping, (uint32_t)-1);
 }
 
-/* What was written as data is about to be run: nobody writes it any more (rule_map). */
-static void make_code(const struct pages *pages)
+/* What was written as data is about to be run: nobody writes it any more (rule_map). Once is enough, until somebody
+ * does. */
+static void make_code(struct memory *memory)
 {
-    for (uint32_t i = 0; i < pages->runs; i++)
+    const struct pages *pages = &memory->pages;
+
+    for (uint32_t i = 0; i < pages->runs && !memory->code; i++)
         mmu_code_written(physical_to_virtual(pages->run[i].physical), pages->run[i].size);
+    memory->code = true;
 }
 
 enum status memory_map(struct process *process, struct memory *memory, uint32_t rights, uintptr_t at, uint64_t offset,
@@ -216,8 +220,10 @@ enum status memory_map(struct process *process, struct memory *memory, uint32_t 
     if (mapping != NULL) {
         unsigned mmu =
             ((access & RIGHT_WRITE) != 0 ? MMU_WRITE : 0u) | ((access & RIGHT_EXECUTE) != 0 ? MMU_EXECUTE : 0u);
-        if ((access & RIGHT_EXECUTE) != 0 && memory->executable == 0)
-            make_code(&memory->pages);
+        if ((access & RIGHT_EXECUTE) != 0)
+            make_code(memory);
+        if ((access & RIGHT_WRITE) != 0)
+            memory->code = false;
         status = space_map(&process->space, mapping, &memory->pages, at, offset, size, mmu);
     }
     if (status == STATUS_IO_ERROR)

@@ -153,6 +153,7 @@ struct memory {
     uint32_t writable, executable; /* how many of them are; never both */
     uint32_t run_capacity;
     uint64_t charged_pages; /* bytes of pages that the payer is charged */
+    bool code;              /* its bytes are as instructions see them: none was written since (mmu_code_written) */
     bool borrowed;          /* the pages are not this object's: the initial ramdisk */
     bool leaked;            /* a CPU may still reach them: never to be freed */
 };
