@@ -33,7 +33,7 @@ _Static_assert(sizeof(struct elf_header) == 64 && sizeof(struct elf_program_head
 _Static_assert(sizeof(struct elf_dynamic) == 16 && sizeof(struct elf_relocation) == 24, "gABI");
 
 enum { CLASS_64 = 2, DATA_LITTLE = 1, VERSION_CURRENT = 1, TYPE_SHARED = 3 };
-enum { HEADERS_MOST = 64 };
+enum { HEADERS_MOST = 64, RELOCATIONS_AT_ONCE = 16 };
 
 enum segment_type {
     SEGMENT_NULL = 0,
@@ -121,15 +121,19 @@ static enum status read_header(struct reader *reader, uint16_t machine, struct e
     return STATUS_OK;
 }
 
+static bool holds(const struct elf_segment *segment, uint64_t address, uint64_t size)
+{
+    uint64_t into = address - segment->address;
+
+    return into < segment->size && size <= segment->size - into;
+}
+
 /* The segment that holds all of these addresses; NULL. */
 static const struct elf_segment *segment_of(const struct elf_image *image, uint64_t address, uint64_t size)
 {
-    for (uint32_t i = 0; i < image->segment_count; i++) {
-        const struct elf_segment *segment = &image->segments[i];
-        if (address >= segment->address && address - segment->address < segment->size &&
-            size <= segment->size - (address - segment->address))
-            return segment;
-    }
+    for (uint32_t i = 0; i < image->segment_count; i++)
+        if (holds(&image->segments[i], address, size))
+            return &image->segments[i];
     return NULL;
 }
 
@@ -158,15 +162,18 @@ static enum status add_load(struct reader *reader, const struct elf_program_head
         return refuse(reader, STATUS_INVALID, "a segment is writable and executable");
     if (header->address - lead < image->size)
         return refuse(reader, STATUS_INVALID, "segments overlap, or are not in ascending order");
+    bool writable = (header->flags & FLAG_WRITE) != 0;
+    uint64_t size = align_up(lead + header->memory_size, ELF_PAGE);
     image->segments[image->segment_count++] = (struct elf_segment){
         .address = header->address - lead,
-        .size = align_up(lead + header->memory_size, ELF_PAGE),
+        .size = size,
         .from = header->offset,
         .length = header->file_size,
         .lead = lead,
-        .access = RIGHT_READ | (header->flags & FLAG_WRITE ? RIGHT_WRITE : 0) |
-                  (header->flags & FLAG_EXECUTE ? RIGHT_EXECUTE : 0),
-        .relocatable = (header->flags & FLAG_WRITE) != 0,
+        .access = RIGHT_READ | (writable ? RIGHT_WRITE : 0) | (header->flags & FLAG_EXECUTE ? RIGHT_EXECUTE : 0),
+        .relocatable = writable,
+        .plain =
+            !writable && header->file_size == header->memory_size && size <= reader->size - (header->offset - lead),
     };
     image->size = align_up(header->address + header->memory_size, ELF_PAGE);
     return STATUS_OK;
@@ -323,30 +330,44 @@ static enum status find_relocations(struct reader *reader, const struct tables *
     return STATUS_OK;
 }
 
-/* Reads and judges one; the segment that it changes. */
-static enum status read_relocation(struct reader *reader, const struct elf_image *image, uint64_t index,
-                                   struct elf_relocation *relocation, const struct elf_segment **segment)
+/* Judges one, and finds the segment that it changes: mostly that of the one before. */
+static enum status judge(struct reader *reader, const struct elf_relocation *relocation, uint32_t type,
+                         const struct elf_segment **segment)
 {
-    if (!read_at(reader, image->relocations + index * sizeof *relocation, relocation, sizeof *relocation))
-        return refuse(reader, STATUS_INVALID, "its relocations lie outside of its segments");
-    if (relocation->info != relative_type(image->machine))
+    if (relocation->info != type)
         return refuse(reader, STATUS_UNSUPPORTED, "it has a relocation that is not relative");
-    if (relocation->addend > image->size)
+    if (relocation->addend > reader->image->size)
         return refuse(reader, STATUS_INVALID, "a relocation leads out of the image");
-    *segment = segment_of(image, relocation->offset, sizeof(uint64_t));
+    if (*segment == NULL || !holds(*segment, relocation->offset, sizeof(uint64_t)))
+        *segment = segment_of(reader->image, relocation->offset, sizeof(uint64_t));
     if (*segment == NULL || !(*segment)->relocatable)
         return refuse(reader, STATUS_INVALID, "a relocation changes what is not writable");
     return STATUS_OK;
 }
 
-static enum status check_relocations(struct reader *reader)
+/* Judges all, and does them if there is somewhere to (copies; NULL). They are copied out some at a time, and each is
+ * used as it was judged, whatever becomes of the file. */
+static enum status relocate(struct reader *reader, uint64_t base, void *const copies[])
 {
-    struct elf_relocation relocation;
-    const struct elf_segment *segment;
+    const struct elf_image *image = reader->image;
+    const struct elf_segment *segment = NULL;
+    const uint32_t type = relative_type(image->machine);
+    struct elf_relocation some[RELOCATIONS_AT_ONCE];
     enum status status = STATUS_OK;
 
-    for (uint64_t i = 0; i < reader->image->relocation_count && status == STATUS_OK; i++)
-        status = read_relocation(reader, reader->image, i, &relocation, &segment);
+    for (uint64_t left = image->relocation_count, at = image->relocations; left != 0 && status == STATUS_OK;) {
+        unsigned count = left < RELOCATIONS_AT_ONCE ? (unsigned)left : RELOCATIONS_AT_ONCE;
+        if (!read_at(reader, at, some, count * sizeof some[0]))
+            return refuse(reader, STATUS_INVALID, "its relocations lie outside of its segments");
+        for (unsigned i = 0; i < count && (status = judge(reader, &some[i], type, &segment)) == STATUS_OK; i++) {
+            uint64_t value = base + some[i].addend;
+            if (copies != NULL)
+                memcpy((uint8_t *)copies[segment - image->segments] + (some[i].offset - segment->address), &value,
+                       sizeof value);
+        }
+        left -= count;
+        at += count * sizeof some[0];
+    }
     return status;
 }
 
@@ -363,7 +384,7 @@ static enum status read_all(struct reader *reader, uint16_t machine)
     if ((status = read_header(reader, machine, &header)) != STATUS_OK ||
         (status = read_segments(reader, &header)) != STATUS_OK || (status = protect(reader)) != STATUS_OK ||
         (status = read_dynamic(reader, &tables)) != STATUS_OK ||
-        (status = find_relocations(reader, &tables)) != STATUS_OK || (status = check_relocations(reader)) != STATUS_OK)
+        (status = find_relocations(reader, &tables)) != STATUS_OK || (status = relocate(reader, 0, NULL)) != STATUS_OK)
         return status;
     const struct elf_segment *code = segment_of(image, header.entry, 1);
     if (code == NULL || !(code->access & RIGHT_EXECUTE))
@@ -397,20 +418,10 @@ void elf_copy(const void *file, size_t size, const struct elf_segment *segment, 
 enum status elf_relocate(const void *file, size_t size, const struct elf_image *image, uint64_t base,
                          void *const copies[ELF_SEGMENTS_MOST], const char **why)
 {
-    struct reader reader = {.file = file, .size = size};
-    struct elf_relocation relocation;
-    const struct elf_segment *segment;
+    /* Only elf_read writes to the image of its reader. */
+    struct reader reader = {.file = file, .size = size, .image = (struct elf_image *)(uintptr_t)image};
+    enum status status = relocate(&reader, base, copies);
 
-    *why = NULL;
-    for (uint64_t i = 0; i < image->relocation_count; i++) {
-        enum status status = read_relocation(&reader, image, i, &relocation, &segment);
-        if (status != STATUS_OK) {
-            *why = reader.why;
-            return status;
-        }
-        uint64_t value = base + relocation.addend;
-        memcpy((uint8_t *)copies[segment - image->segments] + (relocation.offset - segment->address), &value,
-               sizeof value);
-    }
-    return STATUS_OK;
+    *why = reader.why;
+    return status;
 }

@@ -25,6 +25,7 @@ struct elf_segment {
     uint32_t lead;    /* where in the segment they go: less than a page */
     uint32_t access;  /* as it is to be mapped: RIGHT_READ, and at most one of RIGHT_WRITE and RIGHT_EXECUTE */
     bool relocatable; /* writable while it is loaded: so is what is read-only afterwards (PT_GNU_RELRO) */
+    bool plain; /* its pages can be the file's own, from `from - lead` on: never written to, and all is the file's */
 };
 
 struct elf_image {

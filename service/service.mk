@@ -16,6 +16,7 @@ USER_ROOM     = build/rooms/$(if $(filter lib/%,$1),user,service)
 
 # A file's own flags, CFLAGS_FILE, are for the kernel, which has other cares than size here and there.
 CFLAGS_user/lib/string.c := -fno-builtin
+CFLAGS_user/lib/chacha20.c := -O2
 
 $B/user/%.c.o: %.c build/rooms/user/.made build/rooms/service/.made platform/$(ARCH)/arch.mk
 	@mkdir -p $(@D)

@@ -85,6 +85,10 @@ enum status serve(struct server *server, struct message_buffer *buffer);
 struct spawn {
     const void *file; /* a static-PIE ELF file */
     size_t size;
+    /* The Memory that the file lies in, which nobody may write to, and where. If that is a multiple of the page, what
+     * the program does not write to is mapped from there, else copied. 0: copied. */
+    handle memory;
+    uint64_t offset;
     const char *arguments; /* words, each terminated; the first is the program's name */
     size_t arguments_size;
     size_t stack_size; /* bytes; 0: 16 KiB */

@@ -47,22 +47,54 @@ static enum status hand_over(struct piece *piece, handle process, uint64_t at, u
     return vmos_memory_map(process, piece->memory, at, 0, piece->size, access, address);
 }
 
-/* A place for the image that is not taken yet in the new process, where there is only its message buffer, if that. */
-static uint64_t random_place(const struct elf_image *image)
+/* The child's seed, and a place for its image that is not taken yet in the new process, where there is only its message
+ * buffer, if that. */
+static void draw(struct start_info *info, const struct elf_image *image)
 {
-    uint64_t number, places = ((UINT64_C(1) << IMAGE_ADDRESS_BITS) - image->size) / ELF_PAGE;
+    uint64_t places = ((UINT64_C(1) << IMAGE_ADDRESS_BITS) - image->size) / ELF_PAGE;
+    struct {
+        uint8_t seed[sizeof info->random];
+        uint64_t place;
+    } chance;
 
-    random_bytes(&number, sizeof number);
-    return (16 + number % (places - 16)) * ELF_PAGE; /* above USER_BOTTOM */
+    random_bytes(&chance, sizeof chance);
+    memcpy(info->random, chance.seed, sizeof info->random);
+    info->image = (16 + chance.place % (places - 16)) * ELF_PAGE; /* above USER_BOTTOM */
+    info->image_size = image->size;
+    memset(&chance, 0, sizeof chance);
 }
 
-static enum status map_image(const struct elf_image *image, struct piece *pieces, handle process, uint64_t base)
+/* Whether a segment can be mapped from where the file lies. */
+static bool in_place(const struct spawn *spawn, const struct elf_segment *segment)
+{
+    return segment->plain && spawn->memory != 0 && spawn->offset % ELF_PAGE == 0;
+}
+
+/* Memory of its own for a segment, filled. */
+static enum status copy(const struct spawn *spawn, const struct elf_segment *segment, struct piece *piece)
+{
+    enum status status = make(piece, segment->size);
+
+    if (status == STATUS_OK)
+        elf_copy(spawn->file, spawn->size, segment, piece->here);
+    return status;
+}
+
+static enum status map_image(const struct spawn *spawn, const struct elf_image *image, struct piece *pieces,
+                             handle process, uint64_t base)
 {
     enum status status = STATUS_OK;
     uint64_t address;
 
-    for (uint32_t i = 0; i < image->segment_count && status == STATUS_OK; i++)
-        status = hand_over(&pieces[i], process, base + image->segments[i].address, image->segments[i].access, &address);
+    for (uint32_t i = 0; i < image->segment_count && status == STATUS_OK; i++) {
+        const struct elf_segment *segment = &image->segments[i];
+        uint64_t at = base + segment->address;
+        if (in_place(spawn, segment))
+            status = vmos_memory_map(process, spawn->memory, at, spawn->offset + segment->from - segment->lead,
+                                     segment->size, segment->access, &address);
+        else
+            status = hand_over(&pieces[i], process, at, segment->access, &address);
+    }
     return status;
 }
 
@@ -72,20 +104,17 @@ static enum status load(struct spawn *spawn, const struct elf_image *image, hand
     void *copies[ELF_SEGMENTS_MOST];
     enum status status = STATUS_OK;
 
-    info->image = random_place(image);
-    info->image_size = image->size;
-    for (uint32_t i = 0; i < image->segment_count && status == STATUS_OK; i++) {
-        status = make(&pieces[i], image->segments[i].size);
-        copies[i] = pieces[i].here;
-        if (status == STATUS_OK)
-            elf_copy(spawn->file, spawn->size, &image->segments[i], copies[i]);
-    }
     spawn->why = "there is no memory for the program";
+    for (uint32_t i = 0; i < image->segment_count && status == STATUS_OK; i++) {
+        if (!in_place(spawn, &image->segments[i]))
+            status = copy(spawn, &image->segments[i], &pieces[i]);
+        copies[i] = pieces[i].here;
+    }
     if (status == STATUS_OK)
         status = elf_relocate(spawn->file, spawn->size, image, info->image, copies, &spawn->why);
     if (status == STATUS_OK) {
         spawn->why = "the program cannot be mapped";
-        status = map_image(image, pieces, process, info->image);
+        status = map_image(spawn, image, pieces, process, info->image);
     }
     for (uint32_t i = 0; i < image->segment_count; i++)
         drop(&pieces[i]);
@@ -128,7 +157,7 @@ static enum status fill(struct spawn *spawn, const struct elf_image *image, hand
 
     info->abi_version = ABI_VERSION;
     info->size = sizeof *info;
-    random_bytes(info->random, sizeof info->random);
+    draw(info, image);
     info->arguments_size = (uint32_t)spawn->arguments_size;
     memcpy(info->arguments, spawn->arguments, spawn->arguments_size);
     if ((status = load(spawn, image, process, info)) != STATUS_OK ||

@@ -45,9 +45,10 @@ static uint64_t bit_of(const struct service *service)
 }
 
 /* Mapped once, and for good: what the manifest says is read from it again and again. */
+static uint64_t archive;
+
 bool ramdisk_file(const char *name, const void **data, size_t *size)
 {
-    static uint64_t archive;
     static struct memory_info info;
     handle memory = start_handle("ramdisk");
     uint64_t written;
@@ -142,6 +143,8 @@ static enum status try_start(struct service *service, struct spawn *spawn)
     snprintf(path, sizeof path, "bin/%s", service->wanted.program);
     spawn->why = "the initial ramdisk has no such program";
     if (ramdisk_file(path, &spawn->file, &spawn->size)) {
+        spawn->memory = start_handle("ramdisk");
+        spawn->offset = (uintptr_t)spawn->file - archive;
         add_handle(spawn, "self", 0, RIGHT_INSPECT | RIGHT_WAIT | RIGHT_DUPLICATE | RIGHT_TRANSFER);
         spawn->why = add_given(spawn, &service->wanted.give);
         if (spawn->why == NULL)

@@ -310,8 +310,34 @@ static void the_small_one_is_good(void **state)
     for (unsigned i = 0; i < 4; i++) {
         assert_int_equal(loaded.image.segments[i].access, access[i]);
         assert_int_equal(loaded.image.segments[i].relocatable, i >= 2);
+        assert_false(loaded.image.segments[i].plain); /* the file ends within their pages */
     }
     unload(&loaded);
+    free(small);
+}
+
+/* A segment can be mapped from the file when nobody writes to it, nothing but the file's bytes is in it, and its pages
+ * are all in the file. */
+static void what_can_stay_in_the_file(void **state)
+{
+    const uint64_t code = offsetof(struct small, code);
+    struct small *small = calloc(1, 0x1000);
+    struct elf_image image;
+    const char *why;
+
+    (void)state;
+    make(small);
+    assert_int_equal(elf_read(small, 0x1000, ELF_MACHINE_X64, &image, &why), STATUS_OK);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(image.segments[i].plain, i < 2);
+    assert_int_equal(elf_read(small, 0xfff, ELF_MACHINE_X64, &image, &why), STATUS_OK);
+    assert_true(!image.segments[0].plain && !image.segments[1].plain);
+    small->segments[CODE].p_memsz++; /* a zero that the file does not have */
+    assert_int_equal(elf_read(small, 0x1000, ELF_MACHINE_X64, &image, &why), STATUS_OK);
+    assert_true(image.segments[0].plain && !image.segments[1].plain);
+    small->segments[CODE].p_memsz = small->segments[CODE].p_filesz = 0x1000 - code;
+    assert_int_equal(elf_read(small, 0x1000, ELF_MACHINE_X64, &image, &why), STATUS_OK);
+    assert_true(image.segments[1].plain);
     free(small);
 }
 
@@ -507,15 +533,11 @@ static void a_file_that_changes(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(segments_are_readelfs),
-    cmocka_unit_test(relocations_are_readelfs),
-    cmocka_unit_test(entry_is_readelfs),
-    cmocka_unit_test(runs),
-    cmocka_unit_test(a_plain_program_is_refused),
-    cmocka_unit_test(the_small_one_is_good),
-    cmocka_unit_test(each_mistake_has_its_sentence),
-    cmocka_unit_test(too_many_segments),
-    cmocka_unit_test(cut_short),
+    cmocka_unit_test(segments_are_readelfs),      cmocka_unit_test(relocations_are_readelfs),
+    cmocka_unit_test(entry_is_readelfs),          cmocka_unit_test(runs),
+    cmocka_unit_test(a_plain_program_is_refused), cmocka_unit_test(the_small_one_is_good),
+    cmocka_unit_test(what_can_stay_in_the_file),  cmocka_unit_test(each_mistake_has_its_sentence),
+    cmocka_unit_test(too_many_segments),          cmocka_unit_test(cut_short),
     cmocka_unit_test(a_file_that_changes),
 };
 

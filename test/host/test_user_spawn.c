@@ -12,6 +12,7 @@
 #include <string.h>
 
 enum { PROCESS = 1000, THREAD = 1001, MEMORIES = 40, OURS = 50 };
+enum { RAMDISK = 2000, RAMDISK_OFFSET = 0x7000 }; /* a Memory of ours, and where in it the program is */
 
 static unsigned calls, failing; /* the call with this number fails */
 static struct {
@@ -22,9 +23,17 @@ static struct {
     uint32_t access;
 } memories[MEMORIES];
 static unsigned memory_count, process_handles, thread_handles, given;
+static struct {
+    uint64_t there, offset, size;
+    uint32_t access;
+} in_ramdisk[ELF_SEGMENTS_MOST]; /* what the child has of it */
+static unsigned in_ramdisk_count;
 static bool killed, started;
 static struct thread_parameters thread_parameters;
 static struct process_parameters process_parameters;
+
+static void *program;
+static size_t program_size;
 
 static bool fails(void)
 {
@@ -55,6 +64,16 @@ struct system_result system_memory_map(handle process, handle memory, uint64_t a
 
     if (fails())
         return result(STATUS_LIMIT, 0);
+    assert_false((rights & RIGHT_WRITE) && (rights & RIGHT_EXECUTE));
+    if (memory == RAMDISK) {
+        assert_true(process == PROCESS && address != 0 && !(rights & RIGHT_WRITE));
+        assert_true(offset % 4096 == 0 && offset >= RAMDISK_OFFSET && offset + size <= RAMDISK_OFFSET + program_size);
+        in_ramdisk[in_ramdisk_count].there = address;
+        in_ramdisk[in_ramdisk_count].offset = offset - RAMDISK_OFFSET;
+        in_ramdisk[in_ramdisk_count].size = size;
+        in_ramdisk[in_ramdisk_count++].access = (uint32_t)rights;
+        return result(STATUS_OK, address);
+    }
     assert_in_range(memory, 1, memory_count);
     memory--;
     assert_int_equal(memories[memory].handles, 1);
@@ -66,7 +85,6 @@ struct system_result system_memory_map(handle process, handle memory, uint64_t a
     }
     assert_int_equal(process, PROCESS);
     assert_int_equal(memories[memory].here, 0); /* never writable here and executable there */
-    assert_false((rights & RIGHT_WRITE) && (rights & RIGHT_EXECUTE));
     memories[memory].access = (uint32_t)rights;
     memories[memory].there = address != 0 ? address : (next += 0x100000);
     return result(STATUS_OK, memories[memory].there);
@@ -142,17 +160,14 @@ void random_bytes(void *to, size_t size)
         ((uint8_t *)to)[i] = (uint8_t)rand_r(&seed);
 }
 
-static void *program;
-static size_t program_size;
-
 static int read_program(void **state)
 {
     FILE *file = fopen("build/host/elf/x64.elf", "rb");
 
     (void)state;
     assert_non_null(file);
-    program = malloc(1 << 20);
-    program_size = fread(program, 1, 1 << 20, file);
+    program = calloc(1, 1 << 20);
+    program_size = align_up(fread(program, 1, 1 << 20, file), ELF_PAGE); /* whole pages, as in a ramdisk */
     fclose(file);
     return 0;
 }
@@ -169,7 +184,7 @@ static void forget(void)
     for (unsigned i = 0; i < memory_count; i++)
         free(memories[i].bytes);
     memset(memories, 0, sizeof memories);
-    calls = memory_count = process_handles = thread_handles = given = 0;
+    in_ramdisk_count = calls = memory_count = process_handles = thread_handles = given = 0;
     killed = started = false;
 }
 
@@ -194,6 +209,11 @@ static const void *in_child(uint64_t address, uint32_t access)
         if (memories[i].there != 0 && address - memories[i].there < memories[i].size) {
             assert_int_equal(memories[i].access, access);
             return memories[i].bytes + (address - memories[i].there);
+        }
+    for (unsigned i = 0; i < in_ramdisk_count; i++)
+        if (address - in_ramdisk[i].there < in_ramdisk[i].size) {
+            assert_int_equal(in_ramdisk[i].access, access);
+            return (uint8_t *)program + in_ramdisk[i].offset + (address - in_ramdisk[i].there);
         }
     fail_msg("the child has nothing at %llx", (unsigned long long)address);
     return NULL;
@@ -234,19 +254,59 @@ static void what_a_process_gets(void **state)
     forget();
 }
 
+/* The same bytes are in the same places whether they are copied or not. */
+static void what_is_not_written_to_is_not_copied(void **state)
+{
+    struct spawn spawn = wanted();
+    struct elf_image image;
+    const char *why;
+    handle process = 0;
+
+    (void)state;
+    assert_int_equal(elf_read(program, program_size, MACHINE, &image, &why), STATUS_OK);
+    forget();
+    assert_int_equal(spawn_process(&spawn, &process), STATUS_OK);
+    unsigned copied = memory_count;
+    spawn.memory = RAMDISK;
+    spawn.offset = RAMDISK_OFFSET + 8; /* within a page: nothing can be mapped */
+    forget();
+    assert_int_equal(spawn_process(&spawn, &process), STATUS_OK);
+    assert_true(memory_count == copied && in_ramdisk_count == 0);
+    spawn.offset = RAMDISK_OFFSET;
+    forget();
+    assert_int_equal(spawn_process(&spawn, &process), STATUS_OK);
+    assert_int_equal(in_ramdisk_count, 2); /* constants, and code */
+    assert_int_equal(memory_count, copied - 2);
+    const struct start_info *info = in_child(thread_parameters.argument, RIGHT_READ);
+    for (uint32_t i = 0; i < image.segment_count; i++) {
+        const struct elf_segment *segment = &image.segments[i];
+        assert_int_equal(segment->plain, !segment->relocatable);
+        const void *there = in_child(info->image + segment->address + segment->lead, segment->access);
+        if (segment->plain)
+            assert_memory_equal(there, (uint8_t *)program + segment->from, segment->length);
+    }
+    forget();
+}
+
 /* Whichever call fails: no Memory is held or mapped here, the process is ended, and the caller has no handle of it. */
 static void nothing_is_left(void **state)
 {
-    unsigned most = 0;
+    unsigned most = 0, round = 0;
 
     (void)state;
     for (failing = 1;; failing++) {
         struct spawn spawn = wanted();
         handle process = 0;
+        spawn.memory = round % 2 == 0 ? 0 : RAMDISK;
+        spawn.offset = RAMDISK_OFFSET;
         forget();
         enum status status = spawn_process(&spawn, &process);
-        if (calls < failing)
+        if (calls < failing && ++round == 2)
             break; /* it came to its end before */
+        if (calls < failing) {
+            failing = 0;
+            continue;
+        }
         most++;
         assert_int_not_equal(status, STATUS_OK);
         assert_non_null(spawn.why);
@@ -255,7 +315,7 @@ static void nothing_is_left(void **state)
         for (unsigned i = 0; i < memory_count; i++)
             assert_true(memories[i].handles == 0 && memories[i].here == 0);
     }
-    assert_in_range(most, 20, 40);
+    assert_in_range(most, 30, 60);
     failing = 0;
     forget();
 }
@@ -280,6 +340,7 @@ static void refused(void **state)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(what_a_process_gets),
+    cmocka_unit_test(what_is_not_written_to_is_not_copied),
     cmocka_unit_test(nothing_is_left),
     cmocka_unit_test(refused),
 };

@@ -78,6 +78,8 @@ static handle start(const char *role)
     struct spawn spawn = {
         .file = ramdisk.program,
         .size = ramdisk.program_size,
+        .memory = start_handle("ramdisk"),
+        .offset = (uint64_t)((const char *)ramdisk.program - (const char *)ramdisk.archive),
         .arguments = role,
         .arguments_size = strlen(role) + 1,
         .process

@@ -8,7 +8,7 @@ static const uint16_t machines[] = {ELF_MACHINE_X64, ELF_MACHINE_ARM64, ELF_MACH
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-static void check(const struct elf_image *image)
+static void check(const struct elf_image *image, size_t size)
 {
     uint64_t end = 0;
     bool entry = false;
@@ -23,6 +23,11 @@ static void check(const struct elf_image *image)
             (access & ~(uint32_t)(RIGHT_READ | RIGHT_WRITE | RIGHT_EXECUTE)) != 0 ||
             ((access & RIGHT_EXECUTE) && ((access & RIGHT_WRITE) || segment->relocatable)) ||
             segment->lead >= ELF_PAGE || segment->length > segment->size - segment->lead)
+            abort();
+        if (segment->plain &&
+            (segment->relocatable || (access & RIGHT_WRITE) || (segment->from - segment->lead) % ELF_PAGE != 0 ||
+             segment->from < segment->lead || segment->from - segment->lead > size ||
+             segment->size > size - (segment->from - segment->lead)))
             abort();
         end = segment->address + segment->size;
         entry |= image->entry - segment->address < segment->size && (access & RIGHT_EXECUTE);
@@ -45,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if ((status == STATUS_OK) != (why == NULL))
         abort();
     if (status == STATUS_OK) {
-        check(&image);
+        check(&image, size);
         if (first & 0x80)
             for (size_t i = 0; i < size; i += 61)
                 file[i] ^= first;
