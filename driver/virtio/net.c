@@ -73,10 +73,10 @@ enum {
     RECEIVE_QUEUE = 0,
     TRANSMIT_QUEUE = 1,
     QUEUE_SIZE = 64,
-    RECEIVE_BUFFERS = 16,
+    RECEIVE_BUFFERS = 10, /* of BUFFER_SIZE they fill four pages */
     TRANSMIT_SLOTS = 32,
     MAX_FRAME_PARTS = 4, /* of 4 KiB, at MTU_MOST */
-    BUFFER_SIZE = 2048,
+    BUFFER_SIZE = 1536,  /* a frame of MTU_DEFAULT with its header */
     VLAN_TAG = 4,
     MTU_DEFAULT = 1500,
     MTU_LEAST = 68,

@@ -7,7 +7,7 @@
 #include <vmos/nic.h>
 #include "virtio_class.h"
 
-enum { BUFFERS = 16, SLOTS = 32, BUFFER_SIZE = 2048, LARGEST = 1518, MAX_LENGTH = 10000, VARIANTS = 4 };
+enum { BUFFERS = 10, SLOTS = 32, BUFFER_SIZE = 1536, LARGEST = 1518, MAX_LENGTH = 10000, VARIANTS = 4 };
 
 #define NIC_ORDINARY                                                                                                   \
     (VIRTIO_FEATURE(NET_CSUM) | VIRTIO_FEATURE(NET_GUEST_CSUM) | VIRTIO_FEATURE(NET_MTU) | VIRTIO_FEATURE(NET_MAC) |   \
