@@ -44,3 +44,12 @@ process_schedules_SOURCES = $(OBJECT_SOURCES) kernel/process/thread.c kernel/pro
 process_schedules_CFLAGS  := $(OBJECT_CFLAGS) -pthread
 process_schedules_LIBS    := $(OBJECT_LIBS)
 process_schedules_DEPENDS := $(OBJECT_HEADERS)
+
+# The system calls, over the real threads and IPC on one CPU.
+HOST_TESTS += syscall
+syscall_SOURCES = $(OBJECT_SOURCES) kernel/process/thread.c kernel/process/scheduler.c kernel/process/ipc.c \
+                  kernel/process/notification.c kernel/process/syscall.c kernel/process/console_write.c \
+                  kernel/process/names.c
+syscall_CFLAGS  := $(OBJECT_CFLAGS)
+syscall_LIBS    := $(OBJECT_LIBS)
+syscall_DEPENDS := $(OBJECT_HEADERS)

@@ -1,5 +1,6 @@
 """The table of system calls (include/vmos/abi.h), the signatures above it, docs/abi.md and the SDK's wrappers say the
-same: no call, number, argument or section is missing in one of them, or in one of them only."""
+same: no call, number, argument or section is missing in one of them, or in one of them only. And each error that
+docs/abi.md promises is shown by a row of test_syscall.c, which has no other."""
 import re
 from pathlib import Path
 
@@ -111,6 +112,74 @@ def test_wrappers():
     raw.pop("call", None)
     assert raw == {name: count for name, (_, count) in CALLS.items()}
     assert re.findall(r"static inline enum status vmos_(\w+)\(", text) == list(CALLS)
+
+
+# ---- Errors: docs/abi.md and the rows of test_syscall.c ---------------------------------------------------------------
+
+ROWS = (ROOT / "test/host/test_syscall.c").read_text()
+REFUSALS = {"BAD_HANDLE", "REVOKED", "WRONG_TYPE", "DENIED"}
+NEVER_STALE = {"CLOCK", "CONSOLE"}
+
+
+def shown(text=ROWS):
+    """{name: statuses} of the rows, of what happens meanwhile, and of each handle that the call takes."""
+    found = {name: set() for name in CALLS}
+    for name, status in re.findall(r"\b(?:ROW|MEANWHILE)\((\w+), ([A-Z_]+),", text):
+        found[name].add(status)
+    for name, _, kind, right in re.findall(r"\b(?:HANDLE|OPTIONAL)\((\w+), (\d), ([A-Z]+), ([^)]+)\),", text):
+        found[name] |= REFUSALS - ({"REVOKED"} if kind in NEVER_STALE or name == "handle_close" else set()) \
+            - ({"WRONG_TYPE"} if kind == "NONE" else set()) - ({"DENIED"} if right == "0" else set())
+        found[name] |= {"PEER_GONE"} if kind == "REPLY" else set()
+    return found
+
+
+def words(name, heading, text=DOCS):
+    body = sections(text)[name][1]
+    return " ".join(re.search(rf"^- {heading}: (.*(?:\n  .*)*)", body, re.M)[1].split())
+
+
+def statuses(text):
+    return set(re.findall(r"STATUS_([A-Z_]+)", text))
+
+
+def promised(name, text=DOCS):
+    """What the section names itself, and by the section that it refers to."""
+    errors, found = words(name, "Errors", text), statuses(words(name, "Stale", text))
+    if match := re.match(r"as of (\w+), but for `STATUS_([A-Z_]+)`\.", errors):
+        found |= promised(match[1], text) - {match[2]}
+        errors = errors[match.end():]
+    return found | statuses(errors)
+
+
+def handles_of(name):
+    """{index of an argument that is a handle}"""
+    kinds = r"(handle|process|thread|memory|endpoint|notification|reply|clock|console)( or 0)?"
+    return {index for index, argument in enumerate(comment()[name][0]) if re.fullmatch(kinds, argument)}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_each_error_that_is_promised_is_shown(name):
+    assert promised(name) <= shown()[name]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_each_error_that_is_shown_is_promised(name):
+    """By its section, or by what holds for all handles and structs."""
+    for_all = (REFUSALS | {"PEER_GONE"} if handles_of(name) else set()) | (
+        {"INVALID"} if "size of them" in comment()[name][0] else set())
+    assert shown()[name] - {"OK"} <= promised(name) | for_all
+
+
+def test_each_handle_that_is_taken_is_tried():
+    """Of those that a message takes along, rows tell."""
+    tried = {(name, int(index)) for name, index in re.findall(r"\b(?:HANDLE|OPTIONAL)\((\w+), (\d),", ROWS)}
+    assert tried == {(name, index) for name in CALLS for index in handles_of(name)}
+
+
+@pytest.mark.parametrize("name,status", [("memory_map", "BUSY"), ("thread_configure", "PEER_GONE"), ("process_give", "LIMIT")])
+def test_a_row_that_is_missing_would_be_seen(name, status):
+    without = re.sub(rf"\b(ROW|MEANWHILE)\({name}, {status},", "NONE(", ROWS)
+    assert without != ROWS and not promised(name) <= shown(without)[name]
 
 
 @pytest.mark.parametrize("what,change", [
