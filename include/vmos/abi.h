@@ -126,7 +126,7 @@ enum right {
  *   memory_map             (process or 0, memory, address or 0, offset, size, rights) -> address
  *   memory_unmap           (process or 0, address, size)
  *   process_create         (parameters, size of them)                            -> handle
- *   process_give           (process, handle, rights)                             -> its number there
+ *   process_give           (process or 0, handle, rights)                        -> its number there
  *   process_kill           (process or 0, code)              0: the caller's own, which does not return
  *   process_watch          (process, notification, bits)     signalled when it has ended; at once if it has
  *   thread_create          (process or 0, parameters, size of them)              -> handle
