@@ -45,7 +45,7 @@ static enum status control_spawn(const struct control_request *request, struct c
         return STATUS_NOT_FOUND;
     if (service->state == SERVICE_RUNNING) {
         answer->process_id = service->process_id;
-        text_copy(answer->text, "it runs", sizeof answer->text);
+        text_copy(answer->text, "it runs already; restart starts it anew", sizeof answer->text);
         return STATUS_BUSY;
     }
     text_copy(service->arguments, request->arguments, sizeof service->arguments);
@@ -58,7 +58,7 @@ static enum status control_restart(const struct control_request *request, struct
     struct service *service = service_find(request->name);
 
     if (service == NULL) {
-        text_copy(answer->text, "there is no such service", sizeof answer->text);
+        text_copy(answer->text, "there is no such service; spawn starts one", sizeof answer->text);
         return STATUS_NOT_FOUND;
     }
     service->window_ns = 0;

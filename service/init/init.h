@@ -53,9 +53,11 @@ void services_look(uint64_t bits);
 /* ---- offers.c -----------------------------------------------------------------------------------------------------
  */
 
-/* What services offer each other: an Endpoint for each name, which stays when the service is started again. False: the
- * name is taken, or there is no room. */
-bool offer_add(const char *name, const struct service *by);
+/* What services offer each other: an Endpoint for each name, which stays when the service is started again. */
+
+/* The first that is taken, or stands there twice, or has no room; NULL: they can all be added. */
+const char *offers_refused(const struct manifest_list *offer);
+void offers_add(const struct manifest_list *offer, const struct service *by);
 bool offer_exists(const char *name);
 /* The Endpoint, made at the first use; 0: it cannot be. */
 handle offer_endpoint(const char *name);

@@ -23,19 +23,22 @@ static void refuse(struct manifest_line *line, const char *found, const char *ex
     line->mistake.expected = expected;
 }
 
+/* A service that offers what another one does would be given the receiving end of that one's calls: it is none. */
 static void read_service(struct manifest_line *line)
 {
     struct manifest_service wanted;
 
     if (line->mistake.expected == NULL && manifest_service(line, &wanted)) {
+        const char *refused = offers_refused(&wanted.offer);
+        const struct service *service;
         if (service_find(wanted.name) != NULL)
             refuse(line, wanted.name, "a name that no service before it has");
-        else if (service_add(&wanted) == NULL)
+        else if (refused != NULL)
+            refuse(line, refused, "something to offer that nothing else offers, of 48 in all");
+        else if ((service = service_add(&wanted)) == NULL)
             refuse(line, wanted.name, "at most 48 services, and memory for them");
         else
-            for (unsigned i = 0; i < wanted.offer.count; i++)
-                if (!offer_add(wanted.offer.words[i], service_find(wanted.name)))
-                    refuse(line, wanted.offer.words[i], "something to offer that no service before it offers");
+            offers_add(&wanted.offer, service);
     }
     if (line->mistake.expected != NULL)
         say_mistake(line);

@@ -20,14 +20,24 @@ static struct offer *find(const char *name)
     return NULL;
 }
 
-bool offer_add(const char *name, const struct service *by)
+const char *offers_refused(const struct manifest_list *offer)
 {
-    if (offer_count == OFFERS_MOST || find(name) != NULL)
-        return false;
-    struct offer *offer = &offers[offer_count++];
-    memcpy(offer->name, name, sizeof offer->name);
-    offer->by = by;
-    return true;
+    for (unsigned i = 0; i < offer->count; i++) {
+        if (offer_count + i >= OFFERS_MOST || find(offer->words[i]) != NULL)
+            return offer->words[i];
+        for (unsigned before = 0; before < i; before++)
+            if (strcmp(offer->words[before], offer->words[i]) == 0)
+                return offer->words[i];
+    }
+    return NULL;
+}
+
+void offers_add(const struct manifest_list *offer, const struct service *by)
+{
+    for (unsigned i = 0; i < offer->count; i++) {
+        memcpy(offers[offer_count].name, offer->words[i], sizeof offers[offer_count].name);
+        offers[offer_count++].by = by;
+    }
 }
 
 bool offer_exists(const char *name)

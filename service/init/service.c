@@ -83,6 +83,15 @@ static void add_handle(struct spawn *spawn, const char *name, handle value, uint
     spawn->handles[spawn->handle_count++] = (struct spawn_handle){.name = name, .value = value, .rights = rights};
 }
 
+/* A phrase of which one part is a name, until the next. The prompt has room for 47 characters. */
+static const char *phrase(const char *format, const char *name)
+{
+    static char text[48];
+
+    snprintf(text, sizeof text, format, name);
+    return text;
+}
+
 /* What init has by that name, but for the right to end or revoke it. */
 static const char *add_given(struct spawn *spawn, const struct manifest_list *give)
 {
@@ -92,7 +101,7 @@ static const char *add_given(struct spawn *spawn, const struct manifest_list *gi
         uint32_t rights;
         if (strcmp(give->words[i], "control") == 0 || strcmp(give->words[i], "self") == 0 ||
             vmos_handle_info(value, &type, &rights) != STATUS_OK)
-            return "it is to be given what init does not have to give";
+            return phrase("init has no %s to give", give->words[i]);
         add_handle(spawn, give->words[i], value, rights & ~(uint32_t)RIGHT_MANAGE);
     }
     return NULL;
@@ -109,7 +118,7 @@ static const char *add_endpoints(struct spawn *spawn, const struct service *serv
     for (unsigned i = 0; i < use->count; i++) {
         handle endpoint = offer_endpoint(use->words[i]);
         if (!offer_exists(use->words[i]))
-            return "it uses what no service offers";
+            return phrase("no service offers %s, which it uses", use->words[i]);
         if (vmos_handle_duplicate(endpoint, RIGHT_CALL | common, bit_of(service), &badged[i]) != STATUS_OK)
             return "there are no handles left for what it uses";
         add_handle(spawn, use->words[i], badged[i], RIGHT_CALL | common);
@@ -141,7 +150,7 @@ static enum status try_start(struct service *service, struct spawn *spawn)
     enum status status = STATUS_NOT_FOUND;
 
     snprintf(path, sizeof path, "bin/%s", service->wanted.program);
-    spawn->why = "the initial ramdisk has no such program";
+    spawn->why = phrase("the ramdisk has no %s", path);
     if (ramdisk_file(path, &spawn->file, &spawn->size)) {
         spawn->memory = start_handle("ramdisk");
         spawn->offset = (uintptr_t)spawn->file - archive;
@@ -156,6 +165,14 @@ static enum status try_start(struct service *service, struct spawn *spawn)
         if (badged[i] != 0)
             vmos_handle_close(badged[i]);
     return status;
+}
+
+/* Which keys of its line have to do with it. */
+static const char *look_at(enum status status)
+{
+    return status == STATUS_LIMIT    ? "; see memory=, handles=, objects=, cpu="
+           : status == STATUS_DENIED ? "; see cpus="
+                                     : "";
 }
 
 enum status service_start(struct service *service, const char **why)
@@ -181,7 +198,7 @@ enum status service_start(struct service *service, const char **why)
         return STATUS_OK;
     }
     *why = spawn.why;
-    printf("%s cannot be started: %s (%s)\n", service->wanted.name, *why, status_text(status));
+    printf("%s cannot be started: %s (%s%s)\n", service->wanted.name, *why, status_text(status), look_at(status));
     offers_end(service);
     return status;
 }

@@ -31,6 +31,9 @@ service alone use=nobody program=hello
 service second offer=hello program=hello
 service poor program=hello offer=poor memory=16K
 service asked program=hello start=asked offer=asked
+service crowd program=hello cpus=63
+service robber program=hello give=control
+service twice program=hello offer=it,it
 """
 
 
@@ -72,12 +75,16 @@ def test_manifest(tmp_path, on, smp):
     assert 'vmos.conf line 4: found "colour=red"; expected: one of the keys that docs/manifest.md lists' in sentences
     assert 'manifest: line 6: found "servce"; expected: driver or service' in text
     assert 'vmos.conf line 8: found "words"; expected: a name that no service before it has' in sentences
-    assert ('vmos.conf line 16: found "hello"; expected: something to offer that no service before it offers'
+    assert ('vmos.conf line 16: found "hello"; expected: something to offer that nothing else offers, of 48 in all'
             in sentences)
-    assert "none cannot be started: the initial ramdisk has no such program (not found)" in sentences
-    assert any(sentence.startswith("alone cannot be started: it uses what no service offers") for sentence in sentences)
-    assert any(re.match(r"poor cannot be started: .* \(.*\)$", sentence) for sentence in sentences)
-    assert not any(sentence.startswith("asked ") for sentence in sentences)
+    assert "none cannot be started: the ramdisk has no bin/nothing (not found)" in sentences
+    assert "alone cannot be started: no service offers nobody, which it uses (not found)" in sentences
+    assert any(re.match(r"poor cannot be started: .* \(limit reached; see memory=, .*\)$", sentence) for sentence in sentences)
+    assert "crowd cannot be started: its process cannot be made (denied; see cpus=)" in sentences
+    assert "robber cannot be started: init has no control to give (not found)" in sentences
+    # What has a mistake is not started; least of all one that would take the calls of another.
+    assert not any(sentence.startswith(("asked ", "second ", "twice ")) for sentence in sentences)
+    assert 'vmos.conf line 21: found "it"; expected: something to offer that nothing else offers, of 48 in all' in sentences
 
     # Calls, arguments, what the SDK has.
     assert [sentence for _, sentence in said_by(text, "greet")] == ["hello anna, you are number 1",
@@ -139,13 +146,13 @@ def test_prompt(tmp_path, on):
     with guest(tmp_path, on, manifest) as running:
         running.wait_for(r"vmos> ", 60)
         typed(running, "spawn hello", r"hello\[\d+\] runs", r"hello\[\d+\]: at your service")
-        typed(running, "spawn hello", "it runs")
+        typed(running, "spawn hello", "it runs already; restart starts it anew")
         typed(running, "spawn greet", r"greet\[\d+\]: hello world, you are number 1", "greet has ended with code 0")
         typed(running, "spawn greet zoe", r"greet\[\d+\]: hello zoe, you are number 2", "greet has ended with code 0")
         typed(running, "restart hello", r"hello was ended, to be started anew", r"hello\[\d+\]: at your service")
         typed(running, "spawn greet", r"greet\[\d+\]: hello world, you are number 1", "greet has ended with code 0")
         typed(running, "spawn nothing", "there is no bin/nothing")
-        typed(running, "restart nothing", "there is no such service")
+        typed(running, "restart nothing", "there is no such service; spawn starts one")
         typed(running, "spawn hello.sym", "it is no ELF file")
         typed(running, "kill hello", r"hello was ended")
         typed(running, "spawn hello", r"hello\[\d+\]: at your service")
