@@ -31,6 +31,8 @@ extern struct firmware_cost {
 
 /* manifest.c: the initial ramdisk (from the bootloader, else the embedded one) and its vmos.conf. */
 void manifest_read(void);
+struct driver;
+void manifest_check(const struct driver *const drivers[], size_t count);
 bool manifest_wants_driver(const char *name);
 bool manifest_driver_option(const char *name, const char *key, char *value, size_t capacity);
 const char *manifest_source(void); /* "embedded" or "bootloader's" */

@@ -111,6 +111,7 @@ _Noreturn void kernel_main(const struct boot_info *boot)
     random_init(&machine);
     processes_start();
     manifest_read();
+    manifest_check(kernel_drivers, kernel_driver_count);
     devices_discover(&machine, kernel_drivers, kernel_driver_count, say_device);
     late_console();
     devices_options(manifest_driver_option);

@@ -9,9 +9,11 @@
 #include <lib/cpio.h>
 #include <lib/log.h>
 #include <lib/manifest.h>
+#include <lib/printf.h>
 #include <lib/string.h>
 #include <lib/text.h>
 #include <memory/memory.h>
+#include <vmos/driver.h>
 
 enum { MAX_DRIVERS = 16 };
 
@@ -19,6 +21,7 @@ static struct {
     const char *name; /* inside the ramdisk, which stays in memory */
     const char *options;
     size_t length, options_length;
+    unsigned line;
 } wanted[MAX_DRIVERS];
 static unsigned wanted_count;
 static bool from_bootloader;
@@ -32,6 +35,7 @@ static void add_driver(const struct manifest_line *line)
     wanted[wanted_count].name = line->name;
     wanted[wanted_count].options = line->options;
     wanted[wanted_count].options_length = line->options_length;
+    wanted[wanted_count].line = line->number;
     wanted[wanted_count++].length = line->name_length;
 }
 
@@ -100,15 +104,39 @@ const char *manifest_source(void)
     return from_bootloader ? "the bootloader's" : "embedded";
 }
 
+static bool is_named(unsigned i, const char *name)
+{
+    return strlen(name) == wanted[i].length && memcmp(name, wanted[i].name, wanted[i].length) == 0;
+}
+
 /* The number of the line that names the driver, or wanted_count. */
 static unsigned find(const char *name)
 {
     unsigned i = 0;
 
-    while (i < wanted_count &&
-           (strlen(name) != wanted[i].length || memcmp(name, wanted[i].name, wanted[i].length) != 0))
+    while (i < wanted_count && !is_named(i, name))
         i++;
     return i;
+}
+
+/* Names that no driver has, and drivers that are named again, whose words are not looked at. */
+void manifest_check(const struct driver *const drivers[], size_t count)
+{
+    char names[100] = "";
+
+    for (size_t i = 0, length = 0; i < count && length < sizeof names; i++)
+        length += (size_t)snprintf(names + length, sizeof names - length, i == 0 ? "%s" : ", %s", drivers[i]->name);
+    for (unsigned i = 0; i < wanted_count; i++) {
+        size_t which = 0;
+        while (which < count && !is_named(i, drivers[which]->name))
+            which++;
+        if (which == count)
+            log_warn("manifest", "line %u: found \"%.*s\"; expected: one of the drivers %s", wanted[i].line,
+                     (int)wanted[i].length, wanted[i].name, names);
+        else if (find(drivers[which]->name) != i)
+            log_warn("manifest", "line %u: found \"%s\"; expected: each driver once", wanted[i].line,
+                     drivers[which]->name);
+    }
 }
 
 bool manifest_wants_driver(const char *name)

@@ -220,6 +220,28 @@ static void any_bytes(void **state)
     }
 }
 
+/* What is well formed and names no driver, or one again, is told as well. */
+static void names(void **state)
+{
+    static const struct driver first = {.name = "nvme"}, second = {.name = "virtio-blk"};
+    static const struct driver *const drivers[] = {&first, &second};
+
+    (void)state;
+    read("driver nvme\n\ndriver virtio-blk timeout=1s\n");
+    manifest_check(drivers, 2);
+    assert_string_equal(host_log_text(), "");
+    read("driver nvm\ndriver virtio-blk\ndriver virtio-blkk\ndriver nvme\n\ndriver virtio-blk timeout=1s\n");
+    manifest_check(drivers, 2);
+    assert_string_equal(host_log_text(),
+                        "warn manifest: line 1: found \"nvm\"; expected: one of the drivers nvme, virtio-blk\n"
+                        "warn manifest: line 3: found \"virtio-blkk\"; expected: one of the drivers nvme, virtio-blk\n"
+                        "warn manifest: line 6: found \"virtio-blk\"; expected: each driver once\n");
+    assert_true(manifest_wants_driver("nvme") && manifest_wants_driver("virtio-blk"));
+    read("driver nvme\n");
+    manifest_check(drivers, 0);
+    assert_int_equal(host_log_count(LOG_WARN), 1);
+}
+
 /* ---- Which ramdisk ---------------------------------------------------------------------------------------- */
 
 static void give(char *bytes, size_t size, size_t mapped)
@@ -291,8 +313,8 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
-        TEST(lines),     TEST(sentences),         TEST(long_lines), TEST(too_many),           TEST(options),
-        TEST(any_bytes), TEST(of_the_bootloader), TEST(falls_back), TEST(no_manifest_at_all),
+        TEST(lines), TEST(sentences), TEST(long_lines),        TEST(too_many),   TEST(options),
+        TEST(names), TEST(any_bytes), TEST(of_the_bootloader), TEST(falls_back), TEST(no_manifest_at_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

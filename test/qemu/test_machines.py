@@ -114,12 +114,13 @@ def archive(folder, image, text):
 @pytest.mark.parametrize("name", ["q35", "microvm", "gicv3", "imsic"])
 def test_ramdisk_of_the_bootloader(name, tmp_path):
     on = MACHINES[name]
-    image = archive(tmp_path / "files", tmp_path / "initrd", "# one driver only\ndriver virtio-rng\nfrobnicate 7\n")
+    image = archive(tmp_path / "files", tmp_path / "initrd", "# one driver only\ndriver virtio-rng\nfrobnicate 7\ndriver nvmee\n")
     transport = "mmio-modern" if on.mmio else "pci-modern"
     result = run(on, *transport_globals(transport), *rng(transport), *blk(transport, make_disk(tmp_path / "disk")),
                  initrd=image, kernel=on.flat if on.arch == "arm64" else None)
     check_passed(on, result, skipped=("net", "blk", "process", "ipc"))
     assert 'manifest: line 3: found "frobnicate"; expected: driver or service' in result.text
+    assert 'manifest: line 4: found "nvmee"; expected: one of the drivers virtio-net, virtio-blk, ' in result.text
     assert "virtio-blk0: is left alone: the manifest does not name the driver virtio-blk" in result.text
 
 
