@@ -474,7 +474,7 @@ BEFORE(thread_above_its_process, new_thread()->priority = caller->highest_priori
 BEFORE(thread_on_a_foreign_cpu, new_thread()->cpus = UINT64_C(1) << 40)
 
 BEFORE(wrote_too_much, memset(new_process(), '\n', PAGE_SIZE);
-       for (unsigned i = 0; i < CONSOLE_BURST / CONSOLE_WRITE_MOST; i++)
+       for (unsigned i = 0; i < CONSOLE_BURST / CONSOLE_LINES_AT_ONCE; i++)
            ASK(thread, console_write, things[THE_CONSOLE], things[THE_PAGE], CONSOLE_WRITE_MOST))
 
 /* ---- The rows ---------------------------------------------------------------------------------------------------- */

@@ -49,6 +49,10 @@ WEAK void ipi_wake(struct cpu *to)
     (void)to;
 }
 
+WEAK void cpu_interrupts_take(void)
+{
+}
+
 WEAK void ipi_relax(void)
 {
     cpu_relax();
