@@ -25,7 +25,8 @@ static unsigned interrupts_taken;
 static uint64_t port_bytes; /* of this process's lines */
 static char said[LINES_MOST][CONSOLE_LINE + 1];
 static unsigned said_count;
-static void (*meanwhile)(void); /* when interrupts are on between two lines */
+static void (*meanwhile)(void);   /* when interrupts are on between two lines, */
+static void (*at_the_port)(void); /* and while a line goes out */
 
 uint64_t clock_now(void)
 {
@@ -51,13 +52,17 @@ void cpu_interrupts_take(void)
 void __wrap_log_line(enum log_level level, const char *who, const char *format, ...);
 void __wrap_log_line(enum log_level level, const char *who, const char *format, ...)
 {
+    void (*other)(void) = at_the_port;
     char text[512];
     va_list arguments;
 
+    assert_null(objects_lock.owner); /* nobody waits for the port */
+    at_the_port = NULL;
+    if (other != NULL)
+        other();
     va_start(arguments, format);
     int length = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    assert_null(objects_lock.owner); /* nobody waits for the port */
     assert_int_equal(level, LOG_INFO);
     assert_true(length >= 0 && length <= CONSOLE_LINE && said_count < LINES_MOST);
     assert_true(process->state < PROCESS_ENDED); /* who is told of its end has seen all of it */
@@ -100,7 +105,7 @@ static int start(void **state)
     process = world_process(&kernel_process);
     said_count = interrupts_taken = 0;
     port_bytes = 0;
-    meanwhile = NULL;
+    meanwhile = at_the_port = NULL;
     return 0;
 }
 
@@ -321,6 +326,10 @@ static void a_line_that_another_has_begun(void **state)
     said_is(0, "1");
     said_is(1, "begun 2");
     assert_int_equal(said_count, 2);
+    at_the_port = beginner;
+    put("what goes out stays as it is\nnext\n");
+    said_is(2, "what goes out stays as it is");
+    said_is(3, "begun next");
 }
 
 /* ---- The end ---- */
