@@ -16,6 +16,8 @@
 #include <lib/text.h>
 #include <vmos/control.h>
 
+#include "object_private.h"
+
 /* What init may take to answer. */
 #define ANSWER_NS (2 * NANOSECONDS_PER_SECOND)
 
@@ -74,20 +76,28 @@ static uint64_t find_id(const char *word)
     return id;
 }
 
-/* The process that the first word names; 0, and a sentence: none. */
-static uint64_t named(struct printer *out, const char *arguments, const char *command)
+/* The process that the first word names, and the word, empty if there is none; 0: no process. */
+static uint64_t find_word(const char *arguments, char name[NAME_SIZE + 1])
 {
-    char name[NAME_SIZE + 1];
     size_t length = 0;
     const char *word = text_word(arguments, &length);
 
-    if (word == NULL) {
-        print(out, "%s wants a process: its name or its number, as `ps` shows them\n", command);
+    name[0] = '\0';
+    if (word == NULL)
         return 0;
-    }
     text_copy(name, word, length < NAME_SIZE ? length + 1 : NAME_SIZE + 1);
-    uint64_t id = find_id(name);
-    if (id == 0)
+    return find_id(name);
+}
+
+/* The same; 0, and a sentence: none. */
+static uint64_t named(struct printer *out, const char *arguments, const char *command)
+{
+    char name[NAME_SIZE + 1];
+    uint64_t id = find_word(arguments, name);
+
+    if (name[0] == '\0')
+        print(out, "%s wants a process: its name or its number, as `ps` shows them\n", command);
+    else if (id == 0)
         print(out, "there is no process \"%s\"; `ps` lists them all\n", name);
     return id;
 }
@@ -219,12 +229,37 @@ void run_ps(struct printer *out, const char *arguments)
 
 /* ---- handles ----------------------------------------------------------------------------------------------------- */
 
+enum { OBJECT_TEXT = 16 };
+
 struct handle_row {
     uint32_t index, rights;
     uint8_t type;
     bool current;
     uint64_t badge, generation;
+    char object[OBJECT_TEXT + 1]; /* which one, as far as that can be said */
 };
+
+/* A long name is cut, not the number behind it. */
+static void describe_process(const struct process *process, char text[OBJECT_TEXT + 1])
+{
+    char number[24];
+    int length = snprintf(number, sizeof number, "[%llu]", (unsigned long long)process->id);
+
+    snprintf(text, OBJECT_TEXT + 1, "%.*s%s", length < OBJECT_TEXT ? OBJECT_TEXT - length : 0, process->name, number);
+}
+
+static void describe(struct object *object, char text[OBJECT_TEXT + 1])
+{
+    text[0] = '\0';
+    if (object->type == OBJECT_PROCESS)
+        describe_process(CONTAINER_OF(object, struct process, object), text);
+    else if (object->type == OBJECT_THREAD)
+        snprintf(text, OBJECT_TEXT + 1, "thread %llu",
+                 (unsigned long long)CONTAINER_OF(object, struct thread, object)->id);
+    else if (object->type == OBJECT_MEMORY)
+        snprintf(text, OBJECT_TEXT + 1, "%llu KiB",
+                 (unsigned long long)CONTAINER_OF(object, struct memory, object)->pages.size / 1024);
+}
 
 /* The first at `index` or behind it. */
 static bool next_handle(uint64_t id, uint32_t index, struct handle_row *row)
@@ -236,15 +271,17 @@ static bool next_handle(uint64_t id, uint32_t index, struct handle_row *row)
     for (; process != NULL && index < process->handles.capacity && !found; index++) {
         const struct handle_slot *slot = &process->handles.slots[index];
         found = slot->object != NULL;
-        if (found)
-            *row = (struct handle_row){
-                .index = index,
-                .rights = slot->rights,
-                .type = slot->object->type,
-                .current = slot->epoch == slot->object->epoch,
-                .badge = slot->badge,
-                .generation = slot->generation,
-            };
+        if (!found)
+            continue;
+        *row = (struct handle_row){
+            .index = index,
+            .rights = slot->rights,
+            .type = slot->object->type,
+            .current = slot->epoch == slot->object->epoch,
+            .badge = slot->badge,
+            .generation = slot->generation,
+        };
+        describe(slot->object, row->object);
     }
     lock_release(&objects_lock, saved);
     return found;
@@ -258,41 +295,17 @@ void run_handles(struct printer *out, const char *arguments)
 
     if (id == 0)
         return;
-    print(out, "INDEX      GENERATION TYPE         RIGHTS      EPOCH                 BADGE\n");
+    print(out, "INDEX GENERATION TYPE         RIGHTS      EPOCH   OBJECT           BADGE\n");
     for (uint32_t index = 0; next_handle(id, index, &row); index = row.index + 1) {
         char rights[RIGHTS_TEXT_SIZE];
         rights_text(row.rights, rights);
-        print(out, "%5u %15llu %-12s %s %-8s %18llx\n", row.index, (unsigned long long)row.generation,
-              object_type_name(row.type), rights, row.current ? "current" : "stale", (unsigned long long)row.badge);
+        print(out, "%5u %10llu %-12s %s %-7s %-16s %llx\n", row.index, (unsigned long long)row.generation,
+              object_type_name(row.type), rights, row.current ? "current" : "stale", row.object,
+              (unsigned long long)row.badge);
         any = true;
     }
     if (!any)
         print(out, "it holds none\n");
-}
-
-/* ---- kill -------------------------------------------------------------------------------------------------------- */
-
-void run_kill(struct printer *out, const char *arguments)
-{
-    uint64_t id = named(out, arguments, "kill");
-    char text[PROCESS_TEXT_SIZE] = "";
-    bool ended = false;
-
-    if (id == 0)
-        return;
-    uintptr_t saved = lock_take(&objects_lock);
-    struct process *process = process_by_id(id);
-    if (process != NULL && process->state < PROCESS_ENDING) {
-        process_text(process, text);
-        audit(AUDIT_CONSOLE, NULL, process, OBJECT_PROCESS, 0);
-        process_end(process, END_CONSOLE, 0);
-        ended = true;
-    }
-    lock_release(&objects_lock, saved);
-    if (ended)
-        print(out, "%s is ended\n", text);
-    else
-        print(out, "it has ended already\n");
 }
 
 /* ---- What is asked of init --------------------------------------------------------------------------------------- */
@@ -332,7 +345,7 @@ static bool read_request(struct printer *out, const char *command, const char *a
     const char *word = text_word(arguments, &length);
 
     if (word == NULL) {
-        print(out, "%s wants the name of a program, bin/NAME in the initial ramdisk\n", command);
+        print(out, "%s wants a name: a service of vmos.conf, or a program, bin/NAME\n", command);
         return false;
     }
     if (length >= sizeof request->name) {
@@ -343,7 +356,7 @@ static bool read_request(struct printer *out, const char *command, const char *a
     for (word += length; *word == ' '; word++)
         ;
     if (text_copy(request->arguments, word, sizeof request->arguments) >= sizeof request->arguments) {
-        print(out, "arguments have at most %zu characters together; what needs more goes into vmos.conf\n",
+        print(out, "arguments have at most %zu characters; what needs more goes into vmos.conf\n",
               sizeof request->arguments - 1);
         return false;
     }
@@ -381,6 +394,49 @@ void run_spawn(struct printer *out, const char *arguments)
 void run_restart(struct printer *out, const char *arguments)
 {
     ask_init(out, "restart", CONTROL_RESTART, arguments);
+}
+
+/* ---- kill -------------------------------------------------------------------------------------------------------- */
+
+static bool end_process(uint64_t id, char text[PROCESS_TEXT_SIZE])
+{
+    uintptr_t saved = lock_take(&objects_lock);
+    struct process *process = process_by_id(id);
+    bool alive = process != NULL && process->state < PROCESS_ENDING;
+
+    if (alive) {
+        process_text(process, text);
+        audit(AUDIT_CONSOLE, NULL, process, OBJECT_PROCESS, 0);
+        process_end(process, END_CONSOLE, 0);
+    }
+    lock_release(&objects_lock, saved);
+    return alive;
+}
+
+/* Whether init was about to start it again, which it does not do now. */
+static bool init_gives_up(const char *name)
+{
+    struct control_request request = {0};
+    struct control_answer answer = {0};
+    enum status said = STATUS_OK;
+
+    return text_copy(request.name, name, sizeof request.name) < sizeof request.name &&
+           ask(CONTROL_KILL, &request, &answer, &said) == STATUS_OK && said == STATUS_OK;
+}
+
+void run_kill(struct printer *out, const char *arguments)
+{
+    char name[NAME_SIZE + 1], text[PROCESS_TEXT_SIZE];
+    uint64_t id = find_word(arguments, name);
+
+    if (id != 0 && end_process(id, text))
+        print(out, "%s is ended\n", text);
+    else if (name[0] != '\0' && init_gives_up(name))
+        print(out, "%s will not be started again\n", name);
+    else if (id != 0)
+        print(out, "it has ended already\n");
+    else
+        named(out, arguments, "kill");
 }
 
 /* ---- audit ------------------------------------------------------------------------------------------------------- */

@@ -114,7 +114,8 @@ def archive(folder, image, text):
 @pytest.mark.parametrize("name", ["q35", "microvm", "gicv3", "imsic"])
 def test_ramdisk_of_the_bootloader(name, tmp_path):
     on = MACHINES[name]
-    image = archive(tmp_path / "files", tmp_path / "initrd", "# one driver only\ndriver virtio-rng\nfrobnicate 7\ndriver nvmee\n")
+    image = archive(tmp_path / "files", tmp_path / "initrd",
+                    "# one driver only\ndriver virtio-rng\nfrobnicate 7\ndriver nvmee\n")
     transport = "mmio-modern" if on.mmio else "pci-modern"
     result = run(on, *transport_globals(transport), *rng(transport), *blk(transport, make_disk(tmp_path / "disk")),
                  initrd=image, kernel=on.flat if on.arch == "arm64" else None)

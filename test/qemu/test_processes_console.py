@@ -50,6 +50,7 @@ def test_commands(name, tmp_path):
         held = [line.split() for line in guest.command_line("handles writer").split("\n")[1:]]
         console = next(line for line in held if line[2] == "console")
         assert console[3][1] == "w" and console[4] == "current"
+        assert next(line for line in held if line[2] == "process")[5] == f"writer[{match[1]}]"
         assert [line[2] for line in (l.split() for l in guest.command_line("handles init").split("\n")[1:])].count(
             "endpoint") >= 1
 
@@ -63,6 +64,18 @@ def test_commands(name, tmp_path):
                       rf"init\[1\] gave writer\[{match[1]}\]: console -w",
                       rf"the kernel ended writer\[{match[1]}\], as asked at the console"):
             assert re.search(event, recorded), f"{event}\n{recorded}"
+
+
+@pytest.mark.parametrize("name", ["q35"])
+def test_kill_of_what_is_to_be_started_again(name, tmp_path):
+    with booted(name, tmp_path, ["crash"], "service crash args=read start=asked restart=on-crash backoff=10s\n") as guest:
+        guest.command_line("spawn crash")
+        said(guest, r"init\[1\]: crash has crashed; it will be started again in 10000 ms \(1 of 5\)")
+        start = len(guest.text)
+        assert guest.command_line("kill crash") == "crash will not be started again"
+        said(guest, r"init\[1\]: crash will not be started again", start)
+        assert "there is no process" in guest.command_line("kill crash")
+        assert " runs" in guest.command_line("spawn crash")
 
 
 @pytest.mark.parametrize("name", NAMES)
