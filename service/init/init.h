@@ -55,7 +55,8 @@ void services_look(uint64_t bits);
 
 /* What services offer each other: an Endpoint for each name, which stays when the service is started again. */
 
-/* The first that is taken, or stands there twice, or has no room; NULL: they can all be added. */
+/* The first that is taken, by something that init gives too, or stands there twice, or has no room; NULL: they can all
+ * be added. */
 const char *offers_refused(const struct manifest_list *offer);
 void offers_add(const struct manifest_list *offer, const struct service *by);
 bool offer_exists(const char *name);

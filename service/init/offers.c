@@ -23,7 +23,7 @@ static struct offer *find(const char *name)
 const char *offers_refused(const struct manifest_list *offer)
 {
     for (unsigned i = 0; i < offer->count; i++) {
-        if (offer_count + i >= OFFERS_MOST || find(offer->words[i]) != NULL)
+        if (offer_count + i >= OFFERS_MOST || find(offer->words[i]) != NULL || start_handle(offer->words[i]) != 0)
             return offer->words[i];
         for (unsigned before = 0; before < i; before++)
             if (strcmp(offer->words[before], offer->words[i]) == 0)

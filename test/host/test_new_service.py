@@ -29,7 +29,12 @@ def test_made_service_builds(tree):
     done = new_service(tree, "tide-table")
     assert done.returncode == 0, done.stderr
     assert "spawn tide-table" in done.stdout
-    assert (tree / "service/initrd/vmos.conf").read_text() == before + "service tide-table offer=tide-table start=asked\n"
+    made = before + "service tide-table offer=tide-table start=asked\n"
+    assert (tree / "service/initrd/vmos.conf").read_text() == made
+    (tree / "service/initrd/vmos.conf").write_text(before.rstrip("\n"))  # an editor may have left it so
+    shutil.rmtree(tree / "service/tide-table")
+    assert new_service(tree, "tide-table").returncode == 0
+    assert (tree / "service/initrd/vmos.conf").read_text() == made
     for arch in ("x64", "arm64", "rv64"):
         built = subprocess.run(["make", "-s", f"ARCH={arch}", f"build/{arch}/initrd.img"], cwd=tree, capture_output=True,
                                text=True)
@@ -44,7 +49,7 @@ def test_made_service_builds(tree):
 
 @pytest.mark.parametrize("arguments, sentence", [
     ((), "NAME is lower-case letters"), (("../x",), "NAME is lower-case letters"), (("Web",), "NAME is lower-case letters"),
-    (("-x",), "NAME is lower-case letters"), (("a" * 16,), "more than 15 characters"),
+    (("-x",), "NAME is lower-case letters"), (("clock",), "clock is what init gives"), (("a" * 16,), "more than 15 characters"),
     (("hello",), "there is a service hello already"), (("init",), "there is a service init already"),
 ])
 def test_refused(tree, arguments, sentence):

@@ -34,6 +34,7 @@ service asked program=hello start=asked offer=asked
 service crowd program=hello cpus=63
 service robber program=hello give=control
 service twice program=hello offer=it,it
+service twin program=hello offer=clock
 """
 
 
@@ -83,8 +84,10 @@ def test_manifest(tmp_path, on, smp):
     assert "crowd cannot be started: its process cannot be made (denied; see cpus=)" in sentences
     assert "robber cannot be started: init has no control to give (not found)" in sentences
     # What has a mistake is not started; least of all one that would take the calls of another.
-    assert not any(sentence.startswith(("asked ", "second ", "twice ")) for sentence in sentences)
-    assert 'vmos.conf line 21: found "it"; expected: something to offer that nothing else offers, of 48 in all' in sentences
+    assert not any(sentence.startswith(("asked ", "second ", "twice ", "twin ")) for sentence in sentences)
+    for line, name in ((21, "it"), (22, "clock")):
+        assert (f'vmos.conf line {line}: found "{name}"; expected: something to offer that nothing else offers, of 48 in all'
+                in sentences)
 
     # Calls, arguments, what the SDK has.
     assert [sentence for _, sentence in said_by(text, "greet")] == ["hello anna, you are number 1",
