@@ -382,8 +382,8 @@ static void ask_init(struct printer *out, const char *command, uint32_t label, c
     else if (said != STATUS_OK)
         print(out, "init does not do it: %s\n", text[0] != '\0' ? text : status_text(said));
     else
-        print(out, "%s[%llu] runs%s%s\n", request.name, (unsigned long long)answer.process_id,
-              text[0] != '\0' ? ": " : "", text);
+        print(out, text[0] != '\0' ? "%s[%llu]: %s\n" : "%s[%llu] runs\n", request.name,
+              (unsigned long long)answer.process_id, text);
 }
 
 void run_spawn(struct printer *out, const char *arguments)

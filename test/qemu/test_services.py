@@ -152,7 +152,8 @@ def test_prompt(tmp_path, on):
         typed(running, "spawn hello", "it runs already; restart starts it anew")
         typed(running, "spawn greet", r"greet\[\d+\]: hello world, you are number 1", "greet has ended with code 0")
         typed(running, "spawn greet zoe", r"greet\[\d+\]: hello zoe, you are number 2", "greet has ended with code 0")
-        typed(running, "restart hello", r"hello was ended, to be started anew", r"hello\[\d+\]: at your service")
+        typed(running, "restart hello", r"hello\[\d+\]: it is ended, and then started anew",
+              r"hello was ended, to be started anew", r"hello\[\d+\]: at your service")
         typed(running, "spawn greet", r"greet\[\d+\]: hello world, you are number 1", "greet has ended with code 0")
         typed(running, "spawn nothing", "there is no bin/nothing")
         typed(running, "restart nothing", "there is no such service; spawn starts one")
