@@ -83,7 +83,7 @@ static enum status control_kill(const struct control_request *request, struct co
     return STATUS_OK;
 }
 
-/* How many of those that the manifest wants at boot were started. */
+/* How many of those that the manifest wants at boot were started, and how many wait for `spawn`. */
 static enum status control_ready(struct control_answer *answer)
 {
     unsigned wanted = 0, started = 0;
@@ -92,7 +92,10 @@ static enum status control_ready(struct control_answer *answer)
         wanted += !services[i]->wanted.asked;
         started += !services[i]->wanted.asked && services[i]->process_id != 0;
     }
-    snprintf(answer->text, sizeof answer->text, "%u of %u services were started", started, wanted);
+    snprintf(answer->text, sizeof answer->text,
+             wanted != service_count ? "%u of %u services were started, %u when asked"
+                                     : "%u of %u services were started",
+             started, wanted, service_count - wanted);
     return STATUS_OK;
 }
 
