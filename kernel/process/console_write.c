@@ -13,6 +13,8 @@ enum { TAB = 8, LINE_FRAME = sizeof "[    0.012345] : \r\n" - 1 /* what a line i
 struct console_line {
     uint64_t filled_ns; /* when `left` was right */
     uint64_t left;      /* bytes that may go out at once */
+    uint64_t port_filled_ns;
+    int64_t port_left_ns; /* of the port's time */
     uint32_t length;
     char who[PROCESS_TEXT_SIZE];
     char text[CONSOLE_LINE];
@@ -36,7 +38,8 @@ static struct console_line *line_of(struct process *process)
         if (line == NULL) {
             budget_give(process, BUDGET_MEMORY, sizeof *line);
         } else {
-            *line = (struct console_line){.filled_ns = clock_now(), .left = CONSOLE_BURST};
+            *line = (struct console_line){.left = CONSOLE_BURST, .port_left_ns = CONSOLE_PORT_BURST_NS};
+            line->filled_ns = line->port_filled_ns = clock_now();
             process_text(process, line->who);
         }
         process->line = line;
@@ -48,10 +51,14 @@ static struct console_line *line_of(struct process *process)
 static void fill(struct console_line *line)
 {
     const uint64_t byte_ns = NANOSECONDS_PER_SECOND / CONSOLE_RATE;
-    uint64_t bytes = (clock_now() - line->filled_ns) / byte_ns;
+    uint64_t now = clock_now(), bytes = (now - line->filled_ns) / byte_ns;
+    uint64_t share_ns = (now - line->port_filled_ns) / CONSOLE_PORT_SHARE;
 
     line->filled_ns += bytes * byte_ns;
     line->left = bytes < CONSOLE_BURST - line->left ? line->left + bytes : CONSOLE_BURST;
+    line->port_filled_ns += share_ns * CONSOLE_PORT_SHARE;
+    bool full = share_ns >= (uint64_t)((int64_t)CONSOLE_PORT_BURST_NS - line->port_left_ns);
+    line->port_left_ns = full ? (int64_t)CONSOLE_PORT_BURST_NS : line->port_left_ns + (int64_t)share_ns;
 }
 
 /* Up to the line's end, or the text's. The log replaces what could steer a terminal; a NUL would end the line there. */
@@ -81,7 +88,7 @@ static bool pay(struct console_line *line, const struct piece *piece)
     bool begins = line->length == 0 && piece->used != 0;
     uint64_t cost = piece->length - line->length + (begins ? LINE_FRAME + strlen(line->who) : 0);
 
-    if (cost > line->left)
+    if (cost > line->left || line->port_left_ns <= 0)
         return false;
     line->left -= cost;
     line->length = (uint32_t)piece->length;
@@ -97,9 +104,12 @@ static void let_out(struct console_line *line)
     memcpy(text, line->text, length);
     line->length = 0;
     lock_release(&objects_lock, cpu_interrupts_disable()); /* they are off, and stay so */
+    uint64_t begun_ns = clock_now();
     log_info(line->who, "%.*s", (int)length, text);
+    uint64_t took_ns = clock_now() - begun_ns;
     cpu_interrupts_take();
     lock_take(&objects_lock);
+    line->port_left_ns -= (int64_t)took_ns;
 }
 
 enum status console_write(struct process *process, uintptr_t text, uint64_t size, uint64_t *taken)

@@ -21,11 +21,15 @@ enum { CONSOLE_WRITE_MOST = 1024, CONSOLE_LINE = 200, CONSOLE_LINES_AT_ONCE = 8 
  * log's memory must not be filled with one voice. What counts is what comes out: the time and the name before each
  * line, and spaces for a tab. */
 enum { CONSOLE_BURST = 32768, CONSOLE_RATE = 32768 /* bytes, bytes a second */ };
+/* A port may be slower than that, and the CPU that feeds it is nobody else's meanwhile, whatever the writer was
+ * promised of it: a process has it for a quarter of the time, and so much of it at once. */
+enum { CONSOLE_PORT_SHARE = 4 };
+#define CONSOLE_PORT_BURST_NS (200 * NANOSECONDS_PER_MILLISECOND)
 
 /* Takes up to CONSOLE_WRITE_MOST bytes from the caller's memory, and of those what is text of CONSOLE_LINES_AT_ONCE
- * lines and not more than CONSOLE_RATE; says how many. The last that is taken ends a line, or is the last of all:
- * nothing is torn because it was too much. STATUS_BUSY: not even so much may go out now. Interrupts are off; the lock
- * is held at both ends and released while lines go out, when interrupts may be handled as well. */
+ * lines and not more than CONSOLE_RATE and the port's time allow; says how many. The last that is taken ends a line, or
+ * is the last of all: nothing is torn because it was too much. STATUS_BUSY: not even so much may go out now. Interrupts
+ * are off; the lock is held at both ends and released while lines go out, when interrupts may be handled as well. */
 enum status console_write(struct process *process, uintptr_t text, uint64_t size, uint64_t *taken);
 
 /* Both by who takes processes apart, in turn: with the lock, none of the process's threads has a CPU any more: nothing

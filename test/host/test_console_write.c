@@ -25,6 +25,7 @@ static unsigned interrupts_taken;
 static uint64_t port_bytes; /* of this process's lines */
 static char said[LINES_MOST][CONSOLE_LINE + 1];
 static unsigned said_count;
+static uint64_t byte_ns;          /* what the port takes for each; 0: no time */
 static void (*meanwhile)(void);   /* when interrupts are on between two lines, */
 static void (*at_the_port)(void); /* and while a line goes out */
 
@@ -67,7 +68,9 @@ void __wrap_log_line(enum log_level level, const char *who, const char *format, 
     assert_true(length >= 0 && length <= CONSOLE_LINE && said_count < LINES_MOST);
     assert_true(process->state < PROCESS_ENDED); /* who is told of its end has seen all of it */
     strcpy(said[said_count++], text);
-    port_bytes += (uint64_t)snprintf(NULL, 0, "[    0.012345] %s: %s\r\n", who, text);
+    uint64_t bytes = (uint64_t)snprintf(NULL, 0, "[    0.012345] %s: %s\r\n", who, text);
+    port_bytes += bytes;
+    now_ns += bytes * byte_ns;
 }
 
 /* As the system call does: with the lock. */
@@ -104,7 +107,7 @@ static int start(void **state)
     now_ns = NANOSECONDS_PER_SECOND;
     process = world_process(&kernel_process);
     said_count = interrupts_taken = 0;
-    port_bytes = 0;
+    port_bytes = byte_ns = 0;
     meanwhile = at_the_port = NULL;
     return 0;
 }
@@ -226,6 +229,23 @@ static void what_counts_is_what_comes_out(void **state)
     port_bytes = 0;
     exhaust("x\n", 2);
     assert_true(port_bytes <= CONSOLE_BURST + CONSOLE_LINE + line);
+}
+
+/* A port that takes long is had for a quarter of the time, whatever may go out by the byte. */
+static void a_slow_port_is_shared(void **state)
+{
+    uint64_t taken, begun_ns, line = strlen("[    0.012345] child[1]: x\r\n");
+
+    (void)state;
+    byte_ns = 100 * NANOSECONDS_PER_MICROSECOND;
+    now_ns += 100 * NANOSECONDS_PER_SECOND;
+    begun_ns = now_ns;
+    port_bytes = 0;
+    while (now_ns - begun_ns < 20 * NANOSECONDS_PER_SECOND)
+        if (write_bytes("x\nx\nx\n", 6, &taken) == STATUS_BUSY)
+            now_ns += NANOSECONDS_PER_MILLISECOND;
+    uint64_t took_ns = port_bytes * byte_ns, fair_ns = CONSOLE_PORT_BURST_NS + (now_ns - begun_ns) / CONSOLE_PORT_SHARE;
+    assert_true(took_ns <= fair_ns + line * byte_ns && took_ns >= fair_ns - fair_ns / 20);
 }
 
 /* What is too much is not taken in part: a line that one refusal has torn would go on with another. */
@@ -406,6 +426,7 @@ int main(void)
         TEST(long_lines_are_broken),
         TEST(eight_lines_a_call),
         TEST(what_counts_is_what_comes_out),
+        TEST(a_slow_port_is_shared),
         TEST(what_is_refused_is_refused_whole),
         TEST(nothing_of_nothing),
         TEST(refusals),
