@@ -86,7 +86,7 @@ $B/%.S.o: %.S
 	$Q$(CC) $(filter-out -std=c11,$(CFLAGS)) -Ibuild/rooms/platform -Iplatform/$(ARCH) -c $< -o $@
 
 CFLAGS_lib/string.c := -fno-builtin -O2 -fno-unroll-loops
-CFLAGS_lib/chacha20.c := -O2
+CFLAGS_lib/chacha20.c := -O2 -fno-unroll-loops
 # On the way of every call between processes: fast rather than small.
 FAST_CODE := $(addprefix kernel/process/,ipc.c scheduler.c trap.c) kernel/trace.c platform/lock.c platform/$(ARCH)/user.c
 $(foreach f,$(FAST_CODE),$(eval CFLAGS_$f := -O2))
