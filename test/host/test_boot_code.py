@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CALLED_BEFORE = {
     "kernel/main.c.o": {"discover_machine", "discover_print", "discover_more", "discover_done", "smp_start",
-                        "manifest_read", "late_console", "manifest_driver_option", "manifest_wants_driver"},
+                        "manifest_read", "manifest_check", "manifest_driver_option", "manifest_wants_driver",
+                        "late_console"},
     "authority/manager.c.o": {"pci_enumerate", "pci_check_placement", "pci_assign"},  # by devices_discover
 }
 
