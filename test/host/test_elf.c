@@ -338,6 +338,10 @@ static void what_can_stay_in_the_file(void **state)
     small->segments[CODE].p_memsz = small->segments[CODE].p_filesz = 0x1000 - code;
     assert_int_equal(elf_read(small, 0x1000, ELF_MACHINE_X64, &image, &why), STATUS_OK);
     assert_true(image.segments[1].plain);
+    small->segments[VARIABLES].p_memsz =
+        small->segments[VARIABLES].p_filesz; /* all of it in the file, and written to */
+    assert_int_equal(elf_read(small, 0x1000, ELF_MACHINE_X64, &image, &why), STATUS_OK);
+    assert_false(image.segments[3].plain);
     free(small);
 }
 
@@ -461,6 +465,44 @@ static void each_mistake_has_its_sentence(void **state)
     }
 }
 
+/* More relocations than are looked at in one go: each is judged, and each is done. */
+static void many_relocations(void **state)
+{
+    enum { MANY = 50 };
+    struct {
+        struct small small;
+        Elf64_Rela relocations[MANY];
+    } *file = malloc(sizeof *file);
+    const uint64_t places[] = {0x2000 + offsetof(struct small, constants), 0x3000 + offsetof(struct small, variables)};
+    const size_t at = (size_t)((char *)file->relocations - (char *)file);
+    struct loaded loaded;
+    struct elf_image image;
+    const char *why;
+
+    (void)state;
+    make(&file->small);
+    file->small.segments[READ_ONLY].p_filesz = file->small.segments[READ_ONLY].p_memsz = sizeof *file;
+    file->small.dynamic[0].d_un.d_val = at;
+    for (uint64_t count = 1; count <= MANY; count++) {
+        file->small.dynamic[1].d_un.d_val = count * sizeof file->relocations[0];
+        for (uint64_t i = 0; i < count; i++)
+            file->relocations[i] = (Elf64_Rela){places[i / 2 % 2] + 8 * i, R_X86_64_RELATIVE, (int64_t)(i + 1)};
+        load(&loaded, (uint8_t *)file, sizeof *file, ELF_MACHINE_X64, 0x10000);
+        for (uint64_t i = 0, word; i < count; i++) {
+            memcpy(&word, byte_at(&loaded, file->relocations[i].r_offset), sizeof word);
+            assert_int_equal(word, 0x10000 + i + 1);
+        }
+        unload(&loaded);
+        for (uint64_t i = 0; i < count; i++) {
+            uint64_t offset = file->relocations[i].r_offset;
+            file->relocations[i].r_offset = 0x1000;
+            assert_int_equal(elf_read(file, sizeof *file, ELF_MACHINE_X64, &image, &why), STATUS_INVALID);
+            file->relocations[i].r_offset = offset;
+        }
+    }
+    free(file);
+}
+
 /* More than 16, and two that are only told apart by their order. */
 static void too_many_segments(void **state)
 {
@@ -533,11 +575,17 @@ static void a_file_that_changes(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(segments_are_readelfs),      cmocka_unit_test(relocations_are_readelfs),
-    cmocka_unit_test(entry_is_readelfs),          cmocka_unit_test(runs),
-    cmocka_unit_test(a_plain_program_is_refused), cmocka_unit_test(the_small_one_is_good),
-    cmocka_unit_test(what_can_stay_in_the_file),  cmocka_unit_test(each_mistake_has_its_sentence),
-    cmocka_unit_test(too_many_segments),          cmocka_unit_test(cut_short),
+    cmocka_unit_test(segments_are_readelfs),
+    cmocka_unit_test(relocations_are_readelfs),
+    cmocka_unit_test(entry_is_readelfs),
+    cmocka_unit_test(runs),
+    cmocka_unit_test(a_plain_program_is_refused),
+    cmocka_unit_test(the_small_one_is_good),
+    cmocka_unit_test(what_can_stay_in_the_file),
+    cmocka_unit_test(many_relocations),
+    cmocka_unit_test(each_mistake_has_its_sentence),
+    cmocka_unit_test(too_many_segments),
+    cmocka_unit_test(cut_short),
     cmocka_unit_test(a_file_that_changes),
 };
 

@@ -393,6 +393,26 @@ static void freed_memory_is_poisoned(void **state)
     is_empty();
 }
 
+static void every_byte_is_looked_at(void **state)
+{
+    uint8_t bytes[160];
+
+    (void)state;
+    memset(bytes, POISON, sizeof bytes);
+    for (size_t from = 0; from < 9; from++)
+        for (size_t size = 0; size < sizeof bytes - 16; size++) {
+            bytes[from + size] ^= 1; /* not looked at */
+            assert_true(filled_with(bytes + from, POISON, size));
+            bytes[from + size] ^= 1;
+            for (size_t i = 0; i < size; i++) {
+                bytes[from + i] ^= 1;
+                assert_false(filled_with(bytes + from, POISON, size));
+                bytes[from + i] ^= 1;
+            }
+            assert_true(size == 0 || !filled_with(bytes + from, GUARD, size));
+        }
+}
+
 #define TEST(function) cmocka_unit_test_setup(function, set_up)
 
 static const struct CMUnitTest tests[] = {
@@ -408,6 +428,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_write_before_the_first_block_is_noticed),
     TEST(a_write_after_free_withdraws_the_slot),
     TEST(freed_memory_is_poisoned),
+    TEST(every_byte_is_looked_at),
 };
 
 int main(void)

@@ -298,6 +298,23 @@ static void tables_are_released_in_steps(void **state)
     }
 }
 
+/* Wherever in its table the one entry stands that leads to another. */
+static void no_table_is_passed_over(void **state)
+{
+    (void)state;
+    for (unsigned index = 0; index < 511; index += 1 + index % 2) {
+        const uintptr_t places[] = {index << 21, (index + 1) << 21, (uintptr_t)1 << 46 | (uintptr_t)index << 30};
+        tables_used = released_count = 0;
+        table.root = table_alloc();
+        for (unsigned i = 0; i < 3; i++) {
+            assert_int_equal(page_map(&table, places[i], PAGE_SIZE, PAGE_SIZE, MMU_USER), STATUS_OK);
+            assert_int_equal(page_unmap(&table, places[i], PAGE_SIZE), STATUS_OK);
+        }
+        assert_true(page_release_tables(&table, UINT64_C(1) << 47, TABLES, release));
+        assert_int_equal(released_count, tables_used - 1);
+    }
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 static const struct CMUnitTest tests[] = {
@@ -307,6 +324,7 @@ static const struct CMUnitTest tests[] = {
     TEST(what_fails_leaves_nothing_mapped),
     TEST(what_no_entry_can_say_is_invalid),
     TEST(tables_are_released_in_steps),
+    TEST(no_table_is_passed_over),
 };
 
 int main(void)
