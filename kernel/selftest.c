@@ -1,11 +1,13 @@
 /* selftest.c: runs self-tests and prints their verdicts. */
 #include "selftest.h"
 
+#include "kernel.h"
 #include "log.h"
 
 #include <stdbool.h>
 
 #include <lib/string.h>
+#include <platform/clock.h>
 
 static const struct {
     const char *name;
@@ -77,6 +79,16 @@ static bool is_named(const char *name, const char *names)
         if ((at == names || at[-1] == ',') && (at[length] == ',' || at[length] == '\0'))
             return true;
     return false;
+}
+
+bool selftest_wait(bool (*done)(void *context), void *context, uint64_t deadline_ns)
+{
+    bool finished;
+
+    do
+        finished = kernel_wait(done, context, clock_now() + NANOSECONDS_PER_MILLISECOND);
+    while (!finished && clock_now() < deadline_ns);
+    return finished;
 }
 
 unsigned selftest_run(const char *names)

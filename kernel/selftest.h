@@ -7,6 +7,9 @@
 #ifndef KERNEL_SELFTEST_H
 #define KERNEL_SELFTEST_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include <stddef.h>
 
 enum verdict { SELFTEST_PASS, SELFTEST_FAIL, SELFTEST_SKIP };
@@ -19,6 +22,10 @@ struct selftest_result {
 /* Sets the verdict and its sentence. */
 void selftest_is(struct selftest_result *result, enum verdict verdict, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* As kernel_wait, for what may come about on another CPU without a word to this one, which sleeps: looks each
+ * millisecond. */
+bool selftest_wait(bool (*done)(void *context), void *context, uint64_t deadline_ns);
 
 /* Runs the named ones (comma-separated; empty: all) and returns how many failed. An unknown name fails. */
 unsigned selftest_run(const char *names);

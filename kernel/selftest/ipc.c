@@ -123,7 +123,7 @@ void selftest_ipc(struct selftest_result *result)
         selftest_is(result, SELFTEST_SKIP, "init does not start %s", PROGRAM);
         return;
     }
-    if (!ran && !kernel_wait(can_be_called, &endpoint, clock_now() + PATIENCE_NS)) {
+    if (!ran && !selftest_wait(can_be_called, &endpoint, clock_now() + PATIENCE_NS)) {
         selftest_is(result, SELFTEST_SKIP, "nothing that can be called is called %s", PROGRAM);
         return;
     }

@@ -128,7 +128,7 @@ static const char *one_round(bool by_console)
 {
     if (ask(CONTROL_SPAWN) != STATUS_OK)
         return "init does not start it";
-    if (!kernel_wait(serves, NULL, clock_now() + PATIENCE_NS))
+    if (!selftest_wait(serves, NULL, clock_now() + PATIENCE_NS))
         return "it does not come to serve";
     if (by_console) {
         uintptr_t saved = lock_take(&objects_lock);
@@ -137,7 +137,7 @@ static const char *one_round(bool by_console)
     } else if (ask(CONTROL_KILL) != STATUS_OK) {
         return "init does not end it";
     }
-    return kernel_wait(is_gone, NULL, clock_now() + PATIENCE_NS) ? NULL : "it does not go";
+    return selftest_wait(is_gone, NULL, clock_now() + PATIENCE_NS) ? NULL : "it does not go";
 }
 
 void selftest_process(struct selftest_result *result)
@@ -159,9 +159,9 @@ void selftest_process(struct selftest_result *result)
         return;
     }
     /* The first time leaves what stays: tables that have grown, init's memory of the program. */
-    if (status != STATUS_OK || !kernel_wait(serves, NULL, clock_now() + PATIENCE_NS))
+    if (status != STATUS_OK || !selftest_wait(serves, NULL, clock_now() + PATIENCE_NS))
         wrong = "it cannot be started";
-    if (wrong == NULL && (ask(CONTROL_KILL) != STATUS_OK || !kernel_wait(is_gone, NULL, clock_now() + PATIENCE_NS)))
+    if (wrong == NULL && (ask(CONTROL_KILL) != STATUS_OK || !selftest_wait(is_gone, NULL, clock_now() + PATIENCE_NS)))
         wrong = "it cannot be ended";
     for (unsigned i = 0; i < 2 && wrong == NULL; i++)
         wrong = one_round(i == 0);

@@ -140,7 +140,7 @@ static void long_detail(void **state)
 static uint64_t now_ns;
 static struct timer *armed;
 static unsigned dispatches, busy_rounds, sleeps, asked;
-static bool pending_once;
+static bool pending_once, nobody_wakes;
 static int disabled;
 
 bool devices_dispatch(void)
@@ -187,6 +187,11 @@ void timer_cancel(struct timer *timer)
     armed = NULL;
 }
 
+uint64_t clock_now(void)
+{
+    return now_ns;
+}
+
 static unsigned reap_rounds;
 
 bool processes_reap(void)
@@ -212,7 +217,7 @@ void scheduler_lend(void)
 {
     assert_int_equal(disabled, 1);
     sleeps++;
-    now_ns += 10;
+    now_ns = nobody_wakes && armed != NULL ? armed->deadline_ns : now_ns + 10;
     if (armed != NULL && now_ns >= armed->deadline_ns) {
         struct timer *timer = armed;
         timer_cancel(timer);
@@ -271,13 +276,27 @@ static void waits(void **state)
     assert_int_equal(sleeps, 1);
 }
 
+/* Nothing interrupts this CPU when it has come about: it is seen all the same, long before the deadline. */
+static void waits_for_others(void **state)
+{
+    unsigned looks = 5;
+
+    (void)state;
+    nobody_wakes = true;
+    now_ns = asked = 0;
+    assert_true(selftest_wait(after, &looks, 10 * NANOSECONDS_PER_SECOND));
+    assert_in_range(now_ns, 1, 5 * NANOSECONDS_PER_MILLISECOND);
+    now_ns = asked = 0;
+    looks = UINT32_MAX;
+    assert_false(selftest_wait(after, &looks, 3 * NANOSECONDS_PER_MILLISECOND));
+    assert_in_range(now_ns, 3 * NANOSECONDS_PER_MILLISECOND, 5 * NANOSECONDS_PER_MILLISECOND);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),
-        cmocka_unit_test(verdicts),
-        cmocka_unit_test(long_detail),
-        cmocka_unit_test(waits),
+        cmocka_unit_test(names), cmocka_unit_test(verdicts),         cmocka_unit_test(long_detail),
+        cmocka_unit_test(waits), cmocka_unit_test(waits_for_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
