@@ -18,18 +18,37 @@ HOST_HEADERS   = $(wildcard include/vmos/*.h lib/*.h machine/*.h platform/*.h me
 HOST_BINARIES := $(HOST_TESTS:%=build/host/test/%)
 FUZZ_BINARIES := $(FUZZ_TARGETS:%=build/host/fuzz/%)
 
-.SECONDEXPANSION:
-$(HOST_BINARIES): build/host/test/%: test/host/test_%.c $$($$*_SOURCES) $(HOST_BASE) $$(HOST_HEADERS) $$($$*_DEPENDS)
-	@mkdir -p $(@D)
-	$(if $(V),,@echo "  HOST  $@")
-	$Q$(HOST_CC) $(HOST_CFLAGS) $($*_CFLAGS) $< $($*_SOURCES) $(HOST_BASE) -o $@ -lcmocka $($*_LIBS)
+# A source is compiled once with the same flags, whichever programs it is in: build/host/object/FLAGS/, where FLAGS is
+# what there is beside HOST_CFLAGS, in letters that a path can have.
+empty  :=
+flavour = $(subst =,.,$(subst /,.,$(subst $(empty) ,,plain$1)))
+objects = $(patsubst %,build/host/object/$(call flavour,$1)/%.o,$2)
 
-$(FUZZ_BINARIES): build/host/fuzz/%: test/host/fuzz/fuzz_%.c $$(fuzz_$$*_SOURCES) $(HOST_BASE) $$(HOST_HEADERS)
-	@mkdir -p $(@D)
-	$(if $(V),,@echo "  FUZZ  $@")
-	$Q$(HOST_CC) $(HOST_CFLAGS) -fsanitize=fuzzer $(fuzz_$*_CFLAGS) $< $(fuzz_$*_SOURCES) $(HOST_BASE) -o $@
+# $(call HOST_PROGRAM,the program,its sources,flags beside HOST_CFLAGS,libraries,what else it needs)
+define HOST_PROGRAM
+HOST_OBJECTS  += $(call objects,$3,$2)
+HOST_FLAVOURS += $(call flavour,$3)
+HOST_FLAGS_$(call flavour,$3) := $3
+$1: $(call objects,$3,$2) $5
+	@mkdir -p $$(@D)
+	$(if $(V),,@echo "  HOST  $$@")
+	$$Q$(HOST_CC) $(HOST_CFLAGS) $3 $(call objects,$3,$2) -o $$@ $4
+endef
+define HOST_FLAVOUR
+build/host/object/$1/%.o: %
+	@mkdir -p $$(@D)
+	$$Q$(HOST_CC) $(HOST_CFLAGS) $(HOST_FLAGS_$1) -MMD -MP -c $$< -o $$@
+endef
+$(foreach t,$(HOST_TESTS),$(eval $(call HOST_PROGRAM,build/host/test/$t,test/host/test_$t.c $($t_SOURCES) \
+  $(HOST_BASE),$($t_CFLAGS),-lcmocka $($t_LIBS),$($t_DEPENDS))))
+$(foreach t,$(FUZZ_TARGETS),$(eval $(call HOST_PROGRAM,build/host/fuzz/$t,test/host/fuzz/fuzz_$t.c $(fuzz_$t_SOURCES) \
+  $(HOST_BASE),-fsanitize=fuzzer $(fuzz_$t_CFLAGS),$(fuzz_$t_LIBS))))
+$(eval $(call HOST_PROGRAM,build/host/pci_qtest,test/host/pci_qtest.c $(PCI_SOURCES) $(HOST_BASE)))
+$(eval $(call HOST_PROGRAM,build/host/vmos-inspect,$(INSPECT_SOURCES)))
+$(foreach f,$(sort $(HOST_FLAVOURS)),$(eval $(call HOST_FLAVOUR,$f)))
+-include $(patsubst %.o,%.d,$(sort $(HOST_OBJECTS)))
 
-host: $(HOST_BINARIES) $(FUZZ_BINARIES)
+host: $(HOST_BINARIES) $(FUZZ_BINARIES) build/host/pci_qtest build/host/vmos-inspect
 
 # What the runner (test/host/test_programs.py) is to run.
 list-host:
@@ -40,7 +59,8 @@ list-host:
 setup:
 	$Qtools/setup
 
-PYTEST := $(PYTHON) -m pytest -q -rfEs -p no:cacheprovider -n 2 --color=no
+# Guests sleep, too: half as many tests again as there are CPUs keep them busy.
+PYTEST := $(PYTHON) -m pytest -q -rfEs -p no:cacheprovider -n $$(( ($$(nproc) * 3 + 1) / 2 )) --color=no
 
 # What is booted is made before the tests, not by one of several that run at once.
 images: kernels

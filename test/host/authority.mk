@@ -19,4 +19,5 @@ $(foreach t,authority authority_dma authority_irq authority_manager authority_re
 
 FUZZ_TARGETS += authority
 fuzz_authority_SOURCES = $(AUTHORITY_SOURCES)
-fuzz_authority_CFLAGS := $(AUTHORITY_CFLAGS) $(AUTHORITY_LIBS) -lcmocka
+fuzz_authority_CFLAGS := $(AUTHORITY_CFLAGS)
+fuzz_authority_LIBS   := $(AUTHORITY_LIBS) -lcmocka

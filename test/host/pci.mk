@@ -13,10 +13,3 @@ msix_CFLAGS         := -Iplatform/x64
 
 FUZZ_TARGETS += pci
 fuzz_pci_SOURCES := $(PCI_SOURCES) model/pci_config.c
-
-# The finder on QEMU's devices; test_pci_oracle.py runs it.
-build/host/pci_qtest: test/host/pci_qtest.c $(PCI_SOURCES) $(wildcard machine/*.h test/host/support/*.h)
-	@mkdir -p $(@D)
-	$(if $(V),,@echo "  HOST  $@")
-	$Q$(HOST_CC) $(HOST_CFLAGS) $< $(PCI_SOURCES) $(HOST_BASE) -o $@
-host: build/host/pci_qtest
