@@ -23,6 +23,7 @@ def test_host(name):
     assert done.returncode == 0, done.stdout[-20000:] + done.stderr[-20000:]
 
 
+@pytest.mark.takes(SECONDS + 1)
 @pytest.mark.parametrize("name", programs("fuzz"))
 def test_fuzz(name, tmp_path):
     """Replays the committed corpus, then searches on from there; what it finds stays in build/host/fuzz."""

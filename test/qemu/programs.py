@@ -28,7 +28,7 @@ class Prompt(Guest):
     def command_line(self, line, timeout=30):
         """What the command printed, without the lines of the log that came in between."""
         typed = rf"vmos> {re.escape(line)}(?:\x1b\[K)?\Z"
-        start = len(self.text)
+        start = self.text.rfind("\n") + 1  # the prompt that it is typed at, if it is not drawn again meanwhile
         self.send(line)
         for attempt in range(timeout):
             try:

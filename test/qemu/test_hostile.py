@@ -61,11 +61,13 @@ def run_cases(on, smp, folder, timeout, cases=CASES, **parameters):
         assert after == before, f"{before}\n{after}\n{text}"
 
 
+@pytest.mark.takes(30)
 @pytest.mark.parametrize("name", ["q35-max", "gicv3-max", "aplic"])
 def test_all_on_one_cpu(name, tmp_path):
     run_cases(MACHINES[name], 1, tmp_path, 240, scale=100)
 
 
+@pytest.mark.takes(40)
 @pytest.mark.parametrize("name", ["q35", "gicv3", "imsic"])
 def test_on_four_cpus(name, tmp_path):
     run_cases(MACHINES[name], 4, tmp_path, 240, scale=10)

@@ -1,5 +1,6 @@
 """Every machine, every transport, all three devices: the kernel boots, every self-test passes, and what it did is
 seen from outside: the frame in the capture, the bytes on the disk."""
+import fcntl
 import os
 import random
 
@@ -8,6 +9,7 @@ import pytest
 import evidence
 from guest import (MACHINES, X64_EXIT_PASS, blk, make_disk, net, rng, run, transport_globals, transports_of)
 
+LONG = bool(os.environ.get("VMOS_LONG"))
 ROWS = [(name, transport) for name, on in MACHINES.items() for transport in transports_of(on)]
 ALL_TESTS = {"console", "memory", "heap", "timer", "interrupt", "discovery", "net", "blk", "rng", "pci", "msi", "smp", "nvme",
              "process", "ipc"}
@@ -56,7 +58,7 @@ def test_no_device_at_all(name):
     assert not [d for d in result.devices() if d.startswith("virtio-")]
 
 
-@pytest.mark.parametrize("seed", range(20 if os.environ.get("VMOS_LONG") else 3))
+@pytest.mark.parametrize("seed", range(20 if LONG else 3))
 @pytest.mark.parametrize("name", ["q35", "microvm", "microvm-pcie", "gicv2", "gicv3", "plic", "imsic"])
 def test_two_nics_three_disks_shuffled(name, seed, tmp_path):
     on = MACHINES[name]
@@ -83,12 +85,18 @@ def test_two_nics_three_disks_shuffled(name, seed, tmp_path):
         evidence.check_capture(capture)
 
 
-@pytest.mark.parametrize("memory", ["32M", "64M", "8G"])
-@pytest.mark.parametrize("name", ["q35", "microvm", "gicv2", "gicv3", "plic", "imsic"])
-def test_memory_sizes(name, memory, tmp_path):
+@pytest.fixture
+def alone(tmp_path_factory):
+    """The host has memory for one of those that use much of it."""
+    with open(tmp_path_factory.getbasetemp().parent / "much-memory", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def takes_all(name, memory, folder):
     on = MACHINES[name]
     transport = "pci-modern" if on.pci else "mmio-modern"
-    disk = make_disk(tmp_path / "disk")
+    disk = make_disk(folder / "disk")
     result = run(on, *transport_globals(transport), *net(transport), *blk(transport, disk), *rng(transport),
                  memory=memory)
     check_passed(on, result)
@@ -96,6 +104,18 @@ def test_memory_sizes(name, memory, tmp_path):
     taken = evidence.memory_taken(result.selftests()["memory"][1])
     assert size - 4 <= taken / (1 << 20) <= size, result.selftests()["memory"]
     evidence.check_disk(disk)
+
+
+@pytest.mark.parametrize("memory", ["32M", "64M"])
+@pytest.mark.parametrize("name", ["q35", "microvm", "gicv2", "gicv3", "plic", "imsic"])
+def test_memory_sizes(name, memory, tmp_path):
+    takes_all(name, memory, tmp_path)
+
+
+@pytest.mark.takes(15)
+@pytest.mark.parametrize("name", ["q35", "gicv3", "imsic"] + (["microvm", "gicv2", "plic"] if LONG else []))
+def test_much_memory(name, alone, tmp_path):
+    takes_all(name, "8G", tmp_path)
 
 
 @pytest.mark.parametrize("smp", [2, 8])
