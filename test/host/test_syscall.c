@@ -756,7 +756,7 @@ static void set_parameters(uint64_t call)
     memset(new_process(), 0, PAGE_SIZE);
     if (call == SYSTEM_process_create)
         *new_process() = (struct process_parameters){
-            .name = "net-0.service_X", .limits = {8 * KIB, 2, 1, 2, 10}, .highest_priority = caller->highest_priority};
+            .name = "net-0.service_X", .limits = {8 * KIB, 0, 1, 2, 10}, .highest_priority = caller->highest_priority};
     else if (call == SYSTEM_thread_create || call == SYSTEM_thread_configure)
         *new_thread() = plain_thread;
 }
@@ -981,6 +981,30 @@ static void wants_what_is_not_enough(const struct handle_argument *one)
     for (uint32_t bit = 1; bit <= RIGHT_ALL; bit <<= 1)
         if ((one->right & bit) != 0)
             wants(one, copy_of(number, rights_of(number) & ~bit), STATUS_DENIED, "without a right");
+}
+
+/* A handle that has just the right that the call takes, and in the case of a duplicate the one that it is to have. */
+static void test_rights_are_enough(void **state)
+{
+    (void)state;
+    for (const struct handle_argument *one = handles; one < handles + sizeof handles / sizeof handles[0]; one++) {
+        const struct row *row = rows;
+        uint64_t arguments[6];
+        while (row->call != one->call)
+            row++;
+        if (one->right == 0)
+            continue;
+        begin();
+        for (unsigned i = 0; i < 6; i++)
+            arguments[i] = meant(row->arguments[i]);
+        uint64_t *number = &arguments[one->index];
+        *number = copy_of(*number != 0 ? *number : good(one->type),
+                          one->right | (one->call == SYSTEM_handle_duplicate ? RIGHT_SIGNAL : 0));
+        set_parameters(one->call);
+        if (ask(thread, one->call, arguments) == STATUS_DENIED)
+            fail_msg("call %llu, argument %u: its right is not enough", (unsigned long long)one->call, one->index);
+        end();
+    }
 }
 
 static void test_handles(void **state)
@@ -1230,10 +1254,15 @@ static void test_who_ends_calls_no_more(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),      cmocka_unit_test(test_nothing_is_made_without_room),
-        cmocka_unit_test(test_handles),   cmocka_unit_test(test_stale_handles_can_be_closed),
-        cmocka_unit_test(test_meanwhile), cmocka_unit_test(test_numbers_that_are_no_calls),
-        cmocka_unit_test(test_values),    cmocka_unit_test(test_who_ends_calls_no_more),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_nothing_is_made_without_room),
+        cmocka_unit_test(test_handles),
+        cmocka_unit_test(test_rights_are_enough),
+        cmocka_unit_test(test_stale_handles_can_be_closed),
+        cmocka_unit_test(test_meanwhile),
+        cmocka_unit_test(test_numbers_that_are_no_calls),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_who_ends_calls_no_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

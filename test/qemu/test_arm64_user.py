@@ -1,14 +1,13 @@
 """What user mode may do on arm64 and what it may not: test/hostile/arm64/el0.c, entered at EL1 and at EL2, on CPUs with
 and without PAN, SVE, SME and pointer authentication."""
-import re
-import subprocess
-
 import pytest
-from guest import ROOT, Guest, machine
+
+import user_mode
+from guest import machine
+from user_mode import NOWHERE, SURVIVES
 
 KERNELS = "system register or instruction that only the kernel may use"
 NOTHING = "invalid instruction"
-SURVIVES, NOWHERE = None, "where no process has memory"
 CASES = {
     "read_cache_type": SURVIVES,
     "read_counter": SURVIVES,
@@ -53,33 +52,11 @@ MACHINES = {
 
 @pytest.fixture(scope="module")
 def ramdisk(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("el0")
-    program = "build/arm64/hostile/el0.bin"
-    subprocess.run(["make", "-s", "ARCH=arm64", program], cwd=ROOT, check=True)
-    (folder / "files").mkdir()
-    (folder / "files" / "vmos.conf").write_text("# nothing\n")
-    subprocess.run([ROOT / "tools/make-initrd", folder / "files", folder / "initrd.img", f"bin/init={ROOT / program}"],
-                   check=True)
-    return folder / "initrd.img"
+    return user_mode.ramdisk(tmp_path_factory.mktemp("el0"), "arm64", "el0")
 
 
 @pytest.mark.parametrize("arch", ["arm64"])
 @pytest.mark.parametrize("on", MACHINES)
 def test_user_mode(ramdisk, on, arch):
     row, cpus, expected = MACHINES[on]
-    with Guest(row, kernel=row.flat, initrd=ramdisk, smp=cpus) as guest:
-        guest.wait_for(r"all cases done", 60)
-        text = guest.text.replace("\r", "")
-    ends = {}
-    parts = re.split(r"init\[\d+\]: case (\w+): (.*)", text)
-    for said, name, end in zip(parts[::3], parts[1::3], parts[2::3]):
-        crash = re.search(r"crash: (.*)", said)
-        ends[name] = (end.split()[0], end.split()[-1], crash and crash[1])
-    assert list(ends) == list(expected), text
-    for name, what in expected.items():
-        how, code, crash = ends[name]
-        if what is SURVIVES:
-            assert (how, code, crash) == ("ended", "7", None), f"{name}: {ends[name]}\n{text}"
-        else:
-            assert how == "crashed" and what in crash, f"{name}: {ends[name]}\n{text}"
-    assert "panic" not in text
+    user_mode.check(row, cpus, ramdisk, expected)

@@ -6,7 +6,9 @@ import subprocess
 
 import pytest
 
-from guest import ROOT, Guest, machine
+import user_mode
+from guest import ROOT, machine
+from user_mode import NOWHERE, SURVIVES
 
 KERNEL = ROOT / "build" / "rv64" / "kernel-rv64.elf"
 BORDER = {"enter", "user_entry", "save"}
@@ -42,7 +44,6 @@ def test_floating_point_is_saved_and_loaded_and_nothing_else(functions):
     assert [each.split()[0] for each in others] == ["fmv.d.x"], "only the question whether the CPU has it"
 
 
-SURVIVES, NOWHERE = None, "where no process has memory"
 PRIVILEGED, CONTROL = "privileged instruction", "access to a control register that is not a user's"
 VECTOR = "a vector instruction, and the vector unit is off"
 CASES = {
@@ -82,33 +83,11 @@ MACHINES = {
 
 @pytest.fixture(scope="module")
 def ramdisk(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("umode")
-    program = "build/rv64/hostile/umode.bin"
-    subprocess.run(["make", "-s", "ARCH=rv64", program], cwd=ROOT, check=True)
-    (folder / "files").mkdir()
-    (folder / "files" / "vmos.conf").write_text("# nothing\n")
-    subprocess.run([ROOT / "tools/make-initrd", folder / "files", folder / "initrd.img", f"bin/init={ROOT / program}"],
-                   check=True)
-    return folder / "initrd.img"
+    return user_mode.ramdisk(tmp_path_factory.mktemp("umode"), "rv64", "umode")
 
 
 @pytest.mark.parametrize("arch", ["rv64"])
 @pytest.mark.parametrize("on", MACHINES)
 def test_user_mode(ramdisk, on, arch):
     row, cpus, expected = MACHINES[on]
-    with Guest(row, initrd=ramdisk, smp=cpus) as guest:
-        guest.wait_for(r"all cases done", 60)
-        text = guest.text.replace("\r", "")
-    ends = {}
-    parts = re.split(r"init\[\d+\]: case (\w+): (.*)", text)
-    for said, name, end in zip(parts[::3], parts[1::3], parts[2::3]):
-        crash = re.search(r"crash: (.*)", said)
-        ends[name] = (end.split()[0], end.split()[-1], crash and crash[1])
-    assert list(ends) == list(expected), text
-    for name, what in expected.items():
-        how, code, crash = ends[name]
-        if what is SURVIVES:
-            assert (how, code, crash) == ("ended", "7", None), f"{name}: {ends[name]}\n{text}"
-        else:
-            assert how == "crashed" and what in crash, f"{name}: {ends[name]}\n{text}"
-    assert "panic" not in text
+    user_mode.check(row, cpus, ramdisk, expected)

@@ -1,11 +1,10 @@
 /*
- * el0.c: what user mode may do on arm64, and what it may not. It is init of a ramdisk of its own (bin/init) and starts
- * itself anew for each case, in a process that ends by it or comes back with CODE_SURVIVED. test_arm64_user.py knows
- * what must become of each.
+ * el0.c: what user mode may do on arm64, and what it may not, a process for each case (each_case.h).
+ * test_arm64_user.py knows what must become of each.
  */
-#include <vmos/service.h>
+#include "each_case.h"
 
-enum { CODE_WRONG = 8, ROUNDS = 2000 };
+enum { ROUNDS = 2000 };
 
 #define DEED(name, ...)                                                                                                \
     static void name(void)                                                                                             \
@@ -70,7 +69,6 @@ static void read_scratch(void)
 /* ---- Registers that are switched -----------------------------------------------------------------------------------
  */
 
-/* Writes a pattern of its own into what a switch saves, lets the others run, and looks. */
 static bool keeps(uint64_t pattern)
 {
     uint64_t first = pattern, last = ~pattern, control = (pattern & 3) << 22, status = pattern & 15, thread = pattern;
@@ -96,38 +94,10 @@ static bool keeps(uint64_t pattern)
     return true;
 }
 
-static uint32_t finished, wrong;
-
-static void run_keeper(void *argument, struct message_buffer *buffer)
-{
-    (void)buffer;
-    if (!keeps((uintptr_t)argument))
-        __atomic_store_n(&wrong, 1, __ATOMIC_SEQ_CST);
-    __atomic_fetch_add(&finished, 1, __ATOMIC_SEQ_CST);
-}
-
-static void keep_registers(void)
-{
-    for (uintptr_t i = 1; i <= 3; i++)
-        if (thread_start(run_keeper, (void *)(i * 0x1234567), 16 << 10, NULL) != STATUS_OK)
-            exit(CODE_WRONG);
-    while (__atomic_load_n(&finished, __ATOMIC_SEQ_CST) < 3)
-        vmos_thread_yield();
-    if (wrong != 0)
-        exit(CODE_WRONG);
-}
-
 /* ---- The cases -----------------------------------------------------------------------------------------------------
  */
 
-static const struct {
-    const char *name;
-    void (*run)(void);
-} cases[] = {
-#define CASE(name)                                                                                                     \
-    {                                                                                                                  \
-#name, name                                                                                                    \
-    }
+const struct a_case cases[] = {
     CASE(read_cache_type),
     CASE(read_counter),
     CASE(wait_for_event),
@@ -161,6 +131,5 @@ static const struct {
     CASE(read_tagged),
     CASE(write_code),
     CASE(run_stack),
+    {NULL, NULL},
 };
-
-#include "each_case.h"
