@@ -19,8 +19,8 @@ enum {
     AGAIN_MOST = 50, /* how often a case is repeated to be judged anew */
 };
 
-#define PATIENCE_NS  (120 * NANOSECONDS_PER_SECOND)
-#define WINDOW_NS    NANOSECONDS_PER_SECOND /* a shorter time says nothing about a share */
+#define PATIENCE_NS  (120 * NANOSECONDS_PER_SECOND) /* for what is usual, and for less of it on a busy host */
+#define WINDOW_NS    NANOSECONDS_PER_SECOND         /* a shorter time says nothing about a share */
 #define COME_BACK_NS (5 * NANOSECONDS_PER_SECOND)
 
 struct assignment {
@@ -223,7 +223,8 @@ static bool ended_well(handle process, char *detail, size_t size)
 
     vmos_notification_create(&ended);
     vmos_process_watch(process, ended, 1);
-    enum status status = vmos_notification_wait(ended, 1, now_ns() + PATIENCE_NS * scale / 100, &bits);
+    enum status status =
+        vmos_notification_wait(ended, 1, now_ns() + PATIENCE_NS * (scale > 100 ? scale : 100) / 100, &bits);
     vmos_object_info(process, &info, sizeof info, &length);
     memcpy(said, (const void *)(uintptr_t)report->detail, sizeof said - 1);
     if (status != STATUS_OK) {
