@@ -134,8 +134,8 @@ enum status handle_make_room(struct process *process, unsigned count)
     if (!rule_budget(process->limits[BUDGET_HANDLES], process->used[BUDGET_HANDLES], count))
         return STATUS_LIMIT;
     while (table->free_count < count) {
-        uint32_t capacity = table->capacity == 1 ? CAPACITY_FIRST : 2 * table->capacity;
-        enum status status = capacity <= HANDLES_MOST ? grow(process, capacity) : STATUS_LIMIT;
+        uint32_t capacity = table->capacity <= 1 ? CAPACITY_FIRST : 2 * table->capacity;
+        enum status status = table->capacity <= HANDLES_MOST / 2 ? grow(process, capacity) : STATUS_LIMIT;
         if (status != STATUS_OK)
             return status;
     }

@@ -33,6 +33,7 @@ static void write_kernel(void)
 static void jump(uint64_t address)
 {
     must_crash(address);
+    __asm__("" : "+r"(address)); /* the compiler must not know that it may be 0 */
     ((void (*)(void))(uintptr_t)address)();
 }
 

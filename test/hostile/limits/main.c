@@ -323,6 +323,7 @@ static void limit_messages(void)
     sleep_until(now_ns() + 5 * NANOSECONDS_PER_MILLISECOND);
     while ((status = vmos_handle_duplicate(first, RIGHT_SIGNAL, 0, &made[made_count])) == STATUS_OK)
         made_count++;
+    CHECK(status == STATUS_LIMIT, "no slot is left: %s", status_text(status));
     WANT(STATUS_LIMIT, vmos_ipc_reply_receive(0, 0, endpoint, 0, 0, 0, &message));
     WANT(STATUS_TIMED_OUT, vmos_ipc_call(endpoint, MESSAGE(0, 8, 0), now_ns() + NANOSECONDS_PER_MILLISECOND, &message));
     uint64_t until = now_ns() + 5 * NANOSECONDS_PER_SECOND;

@@ -308,14 +308,11 @@ static void send_handles(void *argument, struct message_buffer *buffer)
 
 static void dying_client(void)
 {
-    uint64_t delay = seed;
-
     endpoint = start_handle("endpoint");
     WORKS(thread_start(send_handles, NULL, STACK, NULL));
     while (report->phase == 0)
         vmos_thread_yield();
-    delay = report->shared[0];
-    sleep_until(now_ns() + delay);
+    sleep_until(now_ns() + report->shared[0]);
     *(volatile char *)(uintptr_t)8 = 0;
 }
 

@@ -22,7 +22,7 @@ static int try_things(void)
     volatile double third = 1.0 / 3;
     uint64_t random[2] = {0}, taken = 0, before = now_ns();
     handle notification = 0;
-    char *blocks[40];
+    static char *blocks[40];
 
     for (int i = 0; i < 40; i++) {
         blocks[i] = malloc((size_t)i * 3000 + 1);
