@@ -14,6 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 QEMU = {"x64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64", "rv64": "qemu-system-riscv64"}
+# Alone at the end of all that was said; drawn again where a line of the log came meanwhile.
+PROMPT = r"^\r?vmos> (\x1b\[K)*\Z"
 X64_EXIT_PASS, X64_EXIT_FAIL = 33, 35  # isa-debug-exit: (value << 1) | 1
 
 

@@ -3,7 +3,7 @@ import re
 import subprocess
 from contextlib import contextmanager
 
-from guest import MACHINES, ROOT, Guest
+from guest import MACHINES, PROMPT, ROOT, Guest
 
 
 def ramdisk(folder, arch, programs, configuration=""):
@@ -52,5 +52,5 @@ def booted(name, folder, programs=(), configuration="", **options):
     image = ramdisk(folder, on.arch, programs, configuration)
     kernel = on.flat if on.arch == "arm64" else None  # QEMU hands no ramdisk to an ELF there
     with Prompt(on, initrd=image, kernel=kernel, append="then=prompt", **options) as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         yield guest

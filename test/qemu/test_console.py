@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from guest import MACHINES, Guest, blk, make_disk, net, rng
+from guest import MACHINES, PROMPT, Guest, blk, make_disk, net, rng
 
 COMMANDS = ["help", "machine", "pci", "devices", "disks", "irq", "mem", "ledger", "cpu", "time", "log", "trace",
             "selftest", "iotest", "ps", "handles", "kill", "spawn", "restart", "audit", "page", "reboot", "poweroff",
@@ -21,7 +21,7 @@ def start(name, tmp_path, append="then=prompt"):
 @pytest.mark.parametrize("name", NAMES)
 def test_commands(name, tmp_path):
     with start(name, tmp_path) as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         said = guest.command_line("help")
         assert [line.split()[0] for line in said.split("\n") if line.startswith("  ")] == COMMANDS
         said = guest.command_line("machine").split("\n")
@@ -49,7 +49,7 @@ def test_commands(name, tmp_path):
 @pytest.mark.parametrize("name", ["q35", "gicv3", "imsic"])
 def test_editing(name, tmp_path):
     with start(name, tmp_path) as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         # "tixe", left twice, backspace ("te" is left with the cursor after t), and so on until "time" stands there
         assert "uptime" in guest.command_line("tixe\x1b[D\x1b[D\x7fi\x1b[C\x7fm\x05\x15time")
         start_at = len(guest.text)
@@ -74,7 +74,7 @@ def test_reboot(name, tmp_path):
 def test_flood(name, tmp_path):
     """More input than there is room for: what is lost is said, no half line is carried out, and the prompt lives on."""
     with start(name, tmp_path) as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         guest.send("help\r" * 1000)
         match = guest.wait_for(r"^\d+ characters came faster than they could be handled and are lost", 60)
         assert "is not a command" not in guest.text[:match.start()]
@@ -96,7 +96,7 @@ def test_log_lines_at_the_prompt(name, tmp_path):
     """A wire is pulled and plugged while somebody types: both are said, and the half-typed line is drawn again."""
     with Guest(MACHINES[name], *net("pci-modern", options=",id=nic"), append="then=prompt",
                extra=("-monitor", f"unix:{tmp_path}/monitor,server=on,wait=off")) as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         guest.send("tim")
         guest.wait_for(r"^vmos> tim$")
         guest.monitor("set_link nic off")
@@ -139,7 +139,7 @@ def test_nothing_named_is_everything():
 
 def test_unknown_words(tmp_path):
     with start("q35", tmp_path, append="sofa=blue then=tomorrow loglevel=debug then=prompt") as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         assert 'options: "sofa=blue" on the command line is not known' in guest.text
         assert "then=tomorrow is not known" in guest.text
 

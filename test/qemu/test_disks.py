@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 import evidence
-from guest import MACHINES, TRANSPORTS, Guest, blk, make_disk, run, transport_globals, transports_of
+from guest import MACHINES, PROMPT, TRANSPORTS, Guest, blk, make_disk, run, transport_globals, transports_of
 
 LONG = bool(os.environ.get("VMOS_LONG"))
 ROWS = [(name, transport) for name, on in MACHINES.items() for transport in transports_of(on)] if LONG else [
@@ -105,7 +105,7 @@ def test_grows_and_goes(tmp_path):
     monitor = ("-monitor", f"unix:{tmp_path}/monitor,server=on,wait=off")
     with Guest(MACHINES["imsic"], *scsi("pci-modern", (disks[0], 0, 0), (disks[1], 5, 0)), append="then=prompt",
                extra=monitor) as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         guest.monitor("block_resize s0d0 8M")
         guest.wait_for(r"virtio-scsi0\.0\.0: now has 16384 blocks and had 8192")
         guest.monitor("device_del xs0d1")
@@ -177,7 +177,7 @@ def test_partitions(name, tmp_path):
     check_image(damaged, before[damaged])
     assert wiped.read_bytes() == before[wiped] and old.read_bytes() == before[old]
     with Guest(MACHINES[name], *devices, append="then=prompt") as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         said = guest.command_line("disks")
         assert re.search(r'^virtio-blk0 +64 MiB +512  GPT\n +virtio-blk0p1 +40 MiB +EFI system "vmos ESP"\n'
                          r' +virtio-blk0p2 +22 MiB +vmos data "vmos-data"$', said, re.M), said

@@ -8,7 +8,7 @@ import pytest
 import figures
 import firmware
 from firmware import FIRMWARE, INITRD, KERNEL, disk, run, start, volume
-from guest import ROOT, X64_EXIT_PASS
+from guest import PROMPT, ROOT, X64_EXIT_PASS
 
 SHORT = ["ovmf", "aavmf-v2-tree", "aavmf-el2-acpi", "uboot-imsic"]
 ROWS = [pytest.param(name, marks=[] if name in SHORT else [pytest.mark.long]) for name in FIRMWARE]
@@ -116,7 +116,7 @@ def test_without_configuration(name, configuration, said, tmp_path):
     esp = volume(tmp_path / "esp", row.arch, None if more else configuration, more=more)
     with start(row, tmp_path, *disk("virtio-blk", esp)) as guest:
         guest.wait_for(r"^vmos: \\vmos\\vmos\.conf " + said + "; booting without it", firmware.SECONDS)
-        guest.wait_for(r"^vmos> $", firmware.SECONDS)
+        guest.wait_for(PROMPT, firmware.SECONDS)
         guest.send("poweroff\r")
         guest.finish()
 
@@ -244,7 +244,7 @@ def test_five_levels(tmp_path):
     monitor = ("-monitor", f"unix:{tmp_path}/monitor,server=on,wait=off")
     with start(row, tmp_path, *disk("virtio-blk", esp), extra=monitor) as guest:
         guest.wait_for(r"^selftest: 3 passed, 0 failed, 0 skipped", firmware.SECONDS)
-        guest.wait_for(r"^vmos> $", firmware.SECONDS)
+        guest.wait_for(PROMPT, firmware.SECONDS)
         assert re.search(r"CR4=[0-9a-f]*1[0-9a-f]{3}\b", guest.monitor("info registers"))
 
 
@@ -252,6 +252,6 @@ def test_loaded_above_4_gib(tmp_path):
     row = FIRMWARE["aavmf-v3-tree"]
     esp = volume(tmp_path / "esp", row.arch, "cmdline then=prompt\n")
     with start(row, tmp_path, *disk("virtio-blk", esp), memory="6G") as guest:
-        guest.wait_for(r"^vmos> $", firmware.SECONDS)
+        guest.wait_for(PROMPT, firmware.SECONDS)
         place = re.search(r"^image: \d+ KiB at 0x([0-9a-f]+)$", guest.command_line("mem"), re.M)
         assert int(place[1], 16) >= 1 << 32

@@ -14,7 +14,7 @@ import tty
 import pytest
 
 import evidence
-from guest import MACHINES, QEMU, Guest, blk, machine, make_disk, net, rng, run
+from guest import MACHINES, PROMPT, QEMU, Guest, blk, machine, make_disk, net, rng, run
 
 PCI_SERIAL = ("-chardev", "stdio,id=console", "-device", "pci-serial,chardev=console")
 LONG = os.environ.get("VMOS_LONG")
@@ -109,7 +109,7 @@ def test_nothing_ends_it(name, what, last, tmp_path):
 
 def test_a_panic_ends_it_too():
     with Guest(MACHINES["q35"], append="then=prompt", exit_device=False) as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         guest.send("panic\r")
         result = guest.finish(30)
     assert "trying ACPI PM1 control" in result.text and result.status == 0, result.explain()
@@ -139,7 +139,7 @@ def test_the_log_is_whole_on_pci(name, tmp_path):
     disk = make_disk(tmp_path / "disk")
     with Guest(on, *blk("pci-modern", disk), append="selftest=console,blk then=prompt", extra=extra,
                serial=PCI_SERIAL) as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         lines = guest.text.replace("\r", "").split("\n")
         at = next(i for i, line in enumerate(lines) if line.startswith("vmos "))
         assert " booted by " in lines[at] and not any("lost before" in line for line in lines), guest.text
@@ -181,7 +181,7 @@ def test_firmware_console(calls, tmp_path, monkeypatch):
     on = MACHINES["plic"]
     tree = tree_of(on, tmp_path / "tree", ("-t", "x", "TREE", "/soc/serial@10000000", "reg", "0", "10000000", "0", "4"))
     with Guest(on, append="then=prompt", extra=tree) as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         assert "booted by fdt" in guest.text and "poweroff" in guest.command_line("help")
         guest.send("poweroff\r")
         assert guest.finish(30).status == 0

@@ -11,7 +11,7 @@ import pytest
 
 import firmware
 from firmware import FIRMWARE
-from guest import ROOT
+from guest import PROMPT, ROOT
 
 SUFFIX = {"raw": ".img", "vmdk": "-aws.vmdk", "vpc": "-azure.vhd"}  # QEMU's names of the formats
 DEVICE = {"nvme": "nvme0", "virtio-blk": "virtio-blk0", "virtio-scsi": "virtio-scsi0"}
@@ -64,7 +64,7 @@ def boots(row, kind, form, smp, folder, memory="256M"):
     with firmware.start(row, folder, *devices, smp=smp, memory=memory, exit_device=False) as guest:
         guest.wait_for(r"^vmos \S+ \S+ \(\w+\) booted by efi", 2 * firmware.SECONDS)
         guest.wait_for(r"^ready", 60)
-        guest.wait_for(r"^vmos> $", 60)
+        guest.wait_for(PROMPT, 60)
         said = guest.result().explain()
         assert re.search(rf"^device {DEVICE[kind]}: ", guest.text, re.M), said
         listed = guest.command_line("disks")

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 import evidence
-from guest import (MACHINES, QEMU, ROOT, Guest, Machine, blk, machine, make_disk, net, rng, run, transport_globals)
+from guest import (PROMPT, MACHINES, QEMU, ROOT, Guest, Machine, blk, machine, make_disk, net, rng, run, transport_globals)
 from test_matrix import check_passed
 
 VARIANTS = [machine(*row) for row in (
@@ -93,7 +93,7 @@ def test_without_messages(name, delivery, tmp_path):
                                           ("microvm-pcie", r"smep smap umip"), ("gicv3-max", r"pan")])
 def test_protections(name, feature):
     with Guest(MACHINES[name], append="then=prompt") as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         assert re.search(feature, guest.command_line("cpu"))
 
 
@@ -173,5 +173,5 @@ def test_x2apic(kind, tmp_path, monkeypatch):
                  *rng(transport))
     check_passed(on, result)
     with Guest(on, append="then=prompt") as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         assert "x2apic" in guest.command_line("irq")

@@ -16,7 +16,7 @@ import pytest
 import figures
 import firmware
 import load
-from guest import MACHINES, QEMU, ROOT, Guest, blk, have, make_disk, net, rng, run
+from guest import MACHINES, PROMPT, QEMU, ROOT, Guest, blk, have, make_disk, net, rng, run
 from load import Load
 from test_matrix import check_passed
 from test_pcie import NATIVE, Control
@@ -34,7 +34,7 @@ def nvme(path, name="d0", options="", drive=""):
 def prompt(on, *devices, **options):
     guest = Guest(on, *devices, append="then=prompt", **options)
     try:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
     except BaseException:
         guest.stop()
         raise
@@ -315,7 +315,7 @@ def test_unplugged_in_mid_io(name, slow, tmp_path):
                *nvme(victim, "d1", ",bus=port1,id=victim", f",throttling.iops-total={10 if slow else 200}"), *nvme(other),
                append="loglevel=debug then=prompt",
                extra=(*NATIVE.get(name, ()), "-qmp", f"unix:{tmp_path}/qmp,server=on,wait=off", *TRACE, "-D", trace)) as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         gone, stays = ("nvme1", "nvme0") if "nvme1: QEMU NVMe Ctrl, serial S-d1" in guest.text else ("nvme0", "nvme1")
         load.run(guest, f"{stays}n1", before)
         start, traced = len(guest.text), len(trace.read_text())
@@ -330,7 +330,7 @@ def test_unplugged_in_mid_io(name, slow, tmp_path):
             control.close()
         ended = guest.wait_for(
             r"^iotest \S+: (\d+) failed, 0 wrong; the disk was taken away, and the rest was not tried", 60, start)
-        guest.wait_for(r"^vmos> $", start=start)
+        guest.wait_for(PROMPT, start=start)
         said = guest.text[start:]
         assert 1 <= int(ended[1]) <= 64, said
         for part in ("the button of its slot was pressed", "its function was reset and has its configuration again",

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from guest import MACHINES, Guest
+from guest import MACHINES, PROMPT, Guest
 
 REGISTER = {"x64": "rax", "arm64": "x0", "rv64": "a0"}
 
@@ -26,7 +26,7 @@ def backtrace(text):
 def test_panic(name):
     on = MACHINES[name]
     with Guest(on, append="then=prompt") as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         guest.send("panic\r")
         result = guest.finish(30)
     text = result.text.replace("\r", "")
@@ -43,7 +43,7 @@ def test_fault(name, fault, sentence):
     """Faults that the kernel is made to take on purpose: the sentence, registers, and where it was."""
     on = MACHINES[name]
     with Guest(on, append="then=prompt") as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         guest.send(f"panic {fault}\r")
         result = guest.finish(30)
     text = result.text.replace("\r", "")
@@ -58,7 +58,7 @@ def test_fault(name, fault, sentence):
 @pytest.mark.parametrize("name", ["q35", "gicv3", "imsic"])
 def test_panic_hang(name):
     with Guest(MACHINES[name], append="then=prompt panic=hang") as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         guest.send("panic\r")
         guest.wait_for(r"as panic=hang asks")
         assert guest.process.poll() is None

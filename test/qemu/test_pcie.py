@@ -10,7 +10,7 @@ import time
 import pytest
 
 import evidence
-from guest import MACHINES, QEMU, Guest, blk, make_disk, net, rng, run
+from guest import MACHINES, PROMPT, QEMU, Guest, blk, make_disk, net, rng, run
 from test_matrix import check_passed
 
 NATIVE = {"q35": ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")}  # else QEMU asks ACPI, not the slot
@@ -96,7 +96,7 @@ def test_unplugged_in_mid_io(name, tmp_path):
                *blk("pci-modern", disks[0], "d0", ",bus=port1,id=victim", ",throttling.iops-total=4"),
                *blk("pci-modern", disks[1], "d1"), append="loglevel=debug then=prompt",
                extra=(*NATIVE.get(name, ()), "-qmp", f"unix:{tmp_path}/qmp,server=on,wait=off")) as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         report = guest.command_line("devices virtio-blk1")
         assert re.search(r"^link: 2.5 GT/s x1 of at most", report, re.M) and "errors: none" in report, report
         start = len(guest.text)
@@ -140,7 +140,7 @@ def test_errors_are_reported(name, tmp_path):
     with Guest(MACHINES[name], "-device", "pcie-root-port,id=port1,chassis=1,slot=1",
                *blk("pci-modern", make_disk(tmp_path / "disk"), options=",bus=port1,id=victim,aer=on"),
                append="then=prompt", extra=("-monitor", f"unix:{tmp_path}/monitor,server=on,wait=off")) as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         assert "\nerrors: none" in guest.command_line("devices virtio-blk0")
         guest.monitor("pcie_aer_inject_error -c victim RCVR")
         report = guest.command_line("devices virtio-blk0")

@@ -3,10 +3,11 @@ what a process writes."""
 import re
 import socket
 import subprocess
+import time
 
 import pytest
 
-from guest import MACHINES, ROOT, Guest
+from guest import MACHINES, PROMPT, ROOT, Guest
 from programs import Prompt, booted, ramdisk
 
 NAMES = ["q35", "gicv3", "plic"]
@@ -119,7 +120,7 @@ def test_without_init(name, tmp_path):
     for image, why in (("none.img", r"the initial ramdisk has no such file \(not found\)"),
                        ("broken.img", r"[a-z][^(]* \((invalid|not supported)\)")):
         with Guest(MACHINES[name], initrd=tmp_path / image, append="then=prompt") as guest:
-            guest.wait_for(r"^vmos> $")
+            guest.wait_for(PROMPT)
             said(guest, rf"init: bin/init cannot be started: {why}; no process runs")
             assert guest.command_line("ps").endswith("no process runs")
 
@@ -270,7 +271,7 @@ def test_a_slow_port_delays_nobody_else(tmp_path):
     on = MACHINES["q35"]
     image = ramdisk(tmp_path, on.arch, ["writer"])
     with SlowPort(on, tmp_path / "port", initrd=image, append="then=prompt", smp=2) as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         guest.slow = True
         guest.send("spawn writer forget\r")
         guest.wait_for(r"writer\[\d+\]: 5 pages were forgotten", 60)

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 import evidence
-from guest import MACHINES, QEMU, Guest, blk, machine, make_disk, net, rng, run, transport_globals
+from guest import MACHINES, PROMPT, QEMU, Guest, blk, machine, make_disk, net, rng, run, transport_globals
 from test_machines import QEMU10
 from test_matrix import check_passed
 
@@ -127,7 +127,7 @@ def cpu_rows(guest):
 def test_console(name):
     """All but this CPU sleep, and are listed; once processes have come to rest, nothing wakes them for nothing."""
     with Guest(MACHINES[name], append="then=prompt", smp=4) as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         rows = cpu_rows(guest)
         assert [row[0] for row in rows] == ["0", "1", "2", "3"]
         assert len({row[1] for row in rows}) == 4
@@ -144,7 +144,7 @@ def test_console(name):
 def test_panic_of_another_cpu(name):
     """It stops the others, is told in one piece, and ends the machine."""
     with Guest(MACHINES[name], append="then=prompt", smp=4) as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         guest.send("panic cpu\r")
         text = guest.finish().text.replace("\r", "")
     told = text[text.index("\npanic: "):]

@@ -5,13 +5,13 @@ import time
 
 import pytest
 
-from guest import MACHINES, ROOT, Guest
+from guest import MACHINES, PROMPT, ROOT, Guest
 
 
 @pytest.mark.parametrize("name,smp", [("q35", 2), ("gicv3", 1), ("imsic", 2)])
 def test_trace(name, smp):
     with Guest(MACHINES[name], append="then=prompt", smp=smp) as guest:
-        guest.wait_for(r"^vmos> $")
+        guest.wait_for(PROMPT)
         deadline = time.monotonic() + 20
         while not re.search(r" result +1 0$", said := guest.command_line("trace 128"), re.M):
             assert time.monotonic() < deadline, said  # until init has had an answer
