@@ -207,17 +207,20 @@ def test_a_crash_beside_other_threads(name, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_processes_write(name, tmp_path):
+    ended = r"init\[1\]: writer has ended"  # else init refuses to start it again
     with booted(name, tmp_path, ["writer"], smp=2) as guest:
         guest.command_line("spawn writer forge")
         said(guest, r"writer\[\d+\]: one     two\?\[2J\?three\?\?four\r?$")
         said(guest, r"writer\[\d+\]: \[    0\.000001\] kernel: forged\r?$")
         said(guest, r"writer\[\d+\]: ready\r?$")
         said(guest, r"writer\[\d+\]: half\r?$")
+        said(guest, ended)
         assert not re.search(LOG + "kernel: forged", guest.text, re.M)
         start = len(guest.text)
         guest.command_line("spawn writer refuse")
         said(guest, r"writer\[\d+\]: kernel memory: bad address", start)
         said(guest, r"writer\[\d+\]: nothing: bad address", start)
+        said(guest, ended, start)
         recorded = audit(guest)
         assert re.search(r"writer\[\d+\] was refused: no such handle, 500 times", recorded), recorded
         assert re.search(r"writer\[\d+\] was refused: wrong type of object, 500 times", recorded), recorded
@@ -225,6 +228,7 @@ def test_what_processes_write(name, tmp_path):
         guest.command_line("spawn writer many")
         said(guest, r"writer\[\d+\]: 8 of 1024 empty lines were taken", start)
         said(guest, r"writer\[\d+\]: those were all", start)
+        said(guest, ended, start)
         numbers = re.findall(r"writer\[\d+\]: line (\d+) of 100\r?$", guest.text[start:], re.M)
         assert [int(number) for number in numbers] == list(range(100))
         start = len(guest.text)
