@@ -95,7 +95,8 @@ static bool pay(struct console_line *line, const struct piece *piece)
     return true;
 }
 
-/* Meanwhile another thread of the process may go on with the next line. */
+/* Meanwhile another thread of the process may go on with the next line. The time may be others', who write as well, or
+ * the host's, which has put this CPU aside: what is owed for it is worked off before a program gives its text up. */
 static void let_out(struct console_line *line)
 {
     char text[CONSOLE_LINE];
@@ -110,6 +111,10 @@ static void let_out(struct console_line *line)
     cpu_interrupts_take();
     lock_take(&objects_lock);
     line->port_left_ns -= (int64_t)took_ns;
+    if (line->port_left_ns < -(int64_t)CONSOLE_PORT_BURST_NS) {
+        line->port_left_ns = -(int64_t)CONSOLE_PORT_BURST_NS;
+        line->port_filled_ns = begun_ns + took_ns;
+    }
 }
 
 enum status console_write(struct process *process, uintptr_t text, uint64_t size, uint64_t *taken)

@@ -248,6 +248,22 @@ static void a_slow_port_is_shared(void **state)
     assert_true(took_ns <= fair_ns + line * byte_ns && took_ns >= fair_ns - fair_ns / 20);
 }
 
+/* Who had to wait for it once, for others or for the host, is not shut out for as long again and again. */
+static void a_stalled_port_is_not_paid_for_ever(void **state)
+{
+    uint64_t taken;
+
+    (void)state;
+    byte_ns = NANOSECONDS_PER_SECOND;
+    put("x\n");
+    byte_ns = 0;
+    assert_int_equal(write_bytes("y\n", 2, &taken), STATUS_BUSY);
+    now_ns += CONSOLE_PORT_BURST_NS * CONSOLE_PORT_SHARE;
+    assert_int_equal(write_bytes("y\n", 2, &taken), STATUS_BUSY);
+    now_ns += CONSOLE_PORT_SHARE;
+    put("y\n");
+}
+
 /* What is too much is not taken in part: a line that one refusal has torn would go on with another. */
 static void what_is_refused_is_refused_whole(void **state)
 {
@@ -427,6 +443,7 @@ int main(void)
         TEST(eight_lines_a_call),
         TEST(what_counts_is_what_comes_out),
         TEST(a_slow_port_is_shared),
+        TEST(a_stalled_port_is_not_paid_for_ever),
         TEST(what_is_refused_is_refused_whole),
         TEST(nothing_of_nothing),
         TEST(refusals),
