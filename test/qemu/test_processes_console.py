@@ -307,8 +307,9 @@ def test_pages(name, tmp_path):
         guest.send("help\r")
         guest.wait_for(question, 10, start)
         assert guest.text[start:].replace("\r", "").split("\n")[1:6] == whole[:5]
+        start = len(guest.text)
         guest.send(" ")
-        guest.wait_for(question, 10, len(guest.text))
+        guest.wait_for(question, 10, start)
         start = len(guest.text)
         guest.send("\r")
         guest.wait_for(question, 10, start)
