@@ -424,6 +424,9 @@ BEFORE(bits_are_set, ASK(thread, notification_signal, things[A_NOTIFICATION], 6)
 BEFORE(table_is_full, while (caller->handles.free_count >= 5) give(caller, &clock_object, RIGHT_READ, 0);
        world_heap_left = 0)
 
+BEFORE(no_slot_no_heap, while (caller->handles.free_count != 0) give(caller, &clock_object, RIGHT_READ, 0);
+       world_heap_left = 0)
+
 #define SENDS(...) memcpy(thread->buffer->handles, (handle[]){__VA_ARGS__}, sizeof((handle[]){__VA_ARGS__}))
 BEFORE(sends_a_number, SENDS(12345))
 BEFORE(sends_an_old_reply, SENDS(things[AN_OLD_REPLY]))
@@ -516,6 +519,7 @@ static const struct row {
     ROW(handle_duplicate, DENIED, "more rights", NULL, NOTIFICATION, RIGHT_SIGNAL | RIGHT_READ, 0),
     ROW(handle_duplicate, DENIED, "another badge", NULL, BADGED, RIGHT_CALL, 8),
     ROW(handle_duplicate, LIMIT, "no slot", no_handle_left, NOTIFICATION, RIGHT_SIGNAL, 0),
+    ROW(handle_duplicate, NO_MEMORY, "none can be made", no_slot_no_heap, NOTIFICATION, RIGHT_SIGNAL, 0),
 
     ROW(handle_revoke, OK, "good", NULL, NOTIFICATION),
 
@@ -1149,7 +1153,47 @@ static enum status deadline_comes(void)
     return (enum status)second->context.status;
 }
 
-/* MEANWHILE(call that waits, what it is told, what happens). */
+/* The kernel calls, and is to be given a handle with the answer. */
+static enum status answers_the_kernel(void)
+{
+    struct kernel_call call = {.message = MESSAGE(0, 8, 0)};
+    struct object *endpoint;
+
+    assert_int_equal(handle_use(caller, things[AN_ENDPOINT], OBJECT_ENDPOINT, 0, &endpoint, NULL), STATUS_OK);
+    assert_int_equal(kernel_call_start((struct endpoint *)endpoint, &call), STATUS_OK);
+    assert_int_equal(ASK(thread, ipc_reply_receive, 0, 0, things[AN_ENDPOINT], 0, 0, 0), STATUS_OK);
+    handle reply = thread->buffer->reply;
+    SENDS(things[A_NOTIFICATION]);
+    enum status status = ASK(thread, ipc_reply_receive, reply, MESSAGE(0, 0, 1), 0, 0, 0, 0);
+    assert_false(call.done);
+    assert_int_equal(ASK(thread, ipc_reply_receive, reply, MESSAGE(0, 8, 0), 0, 0, 0, 0), STATUS_OK);
+    assert_true(call.done);
+    kernel_call_end(&call);
+    return status;
+}
+
+/* The second of two pages needs a table that there is no budget for, and a CPU may remember the first one. */
+static enum status undone_and_a_cpu_is_deaf(void)
+{
+    enum { LARGE = 2 << 20 };
+    uint64_t limit = caller->limits[BUDGET_MEMORY];
+    struct object *object;
+
+    assert_int_equal(handle_use(caller, things[A_MEMORY], OBJECT_MEMORY, 0, &object, NULL), STATUS_OK);
+    assert_int_equal(ASK(thread, memory_map, 0, things[A_MEMORY], 65 * LARGE - PAGE_SIZE, 0, PAGE_SIZE, READ),
+                     STATUS_OK);
+    assert_int_equal(ASK(thread, memory_unmap, 0, 65 * LARGE - PAGE_SIZE, PAGE_SIZE), STATUS_OK);
+    caller->limits[BUDGET_MEMORY] = caller->used[BUDGET_MEMORY] + sizeof(struct mapping);
+    world_deaf = true;
+    enum status status = ASK(thread, memory_map, 0, things[A_MEMORY], 65 * LARGE - PAGE_SIZE, 0, 2 * PAGE_SIZE, READ);
+    world_deaf = false;
+    caller->limits[BUDGET_MEMORY] = limit;
+    assert_true(((struct memory *)object)->leaked);
+    ((struct memory *)object)->leaked = false; /* in this world nobody is deaf for good */
+    return status;
+}
+
+/* MEANWHILE(call, what it is told, what happens while it waits, or to bring that about). */
 #define MEANWHILE(call, status, run)                                                                                   \
     {                                                                                                                  \
 #call, STATUS_##status, run                                                                                    \
@@ -1166,6 +1210,8 @@ static const struct {
     MEANWHILE(ipc_call, PEER_GONE, last_receiver_goes),
     MEANWHILE(ipc_call, REVOKED, revoked_before_received),
     MEANWHILE(ipc_reply_receive, REVOKED, revoked_while_receiving),
+    MEANWHILE(ipc_reply_receive, UNSUPPORTED, answers_the_kernel),
+    MEANWHILE(memory_map, IO_ERROR, undone_and_a_cpu_is_deaf),
     MEANWHILE(notification_wait, REVOKED, revoked_while_waiting),
     MEANWHILE(notification_wait, BAD_HANDLE, closed_while_waiting),
     MEANWHILE(notification_wait, TIMED_OUT, deadline_comes),
