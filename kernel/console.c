@@ -25,7 +25,7 @@
 #include <platform/interrupt.h>
 #include <platform/serial.h>
 
-enum { CONTROL_C = 'C' & 0x1f, CONTROL_L = 'L' & 0x1f /* draws the line again */ };
+enum { CONTROL_C = 'C' & 0x1f };
 
 struct command {
     const char *name, *arguments, *summary;
@@ -327,7 +327,7 @@ _Noreturn void console_run(void)
         bool redraw = false;
         wait_for_input(&redraw);
         if (redraw)
-            line_byte(&editor, CONTROL_L);
+            line_redraw(&editor);
         while (input_waiting(NULL)) {
             enum line_event event = line_byte(&editor, take_byte());
             if (event == LINE_DONE)

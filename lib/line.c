@@ -18,7 +18,7 @@ static void redraw_tail(struct line_editor *editor)
     move_left(editor, (unsigned)(editor->length - editor->cursor));
 }
 
-static void redraw(struct line_editor *editor)
+void line_redraw(struct line_editor *editor)
 {
     print(editor->echo, "\r%s%s\x1b[K", editor->prompt, editor->text);
     move_left(editor, (unsigned)(editor->length - editor->cursor));
@@ -89,7 +89,7 @@ static void show_history(struct line_editor *editor, int step)
     editor->history_at = (uint8_t)at;
     text_copy(editor->text, at == editor->history_count ? editor->pending : editor->history[at], sizeof editor->text);
     editor->length = editor->cursor = (uint8_t)strlen(editor->text);
-    redraw(editor);
+    line_redraw(editor);
 }
 
 static void remember(struct line_editor *editor)
@@ -165,7 +165,7 @@ static void control(struct line_editor *editor, uint8_t byte)
         cut(editor, editor->cursor, editor->length);
         break;
     case 0x0c: /* Ctrl-L */
-        redraw(editor);
+        line_redraw(editor);
         break;
     case 0x0e: /* Ctrl-N */
         show_history(editor, 1);

@@ -33,6 +33,8 @@ enum line_event { LINE_NONE, LINE_DONE, LINE_CANCELLED };
 void line_init(struct line_editor *editor, const char *prompt, struct printer *echo);
 /* Shows the prompt for a new line. */
 void line_start(struct line_editor *editor);
+/* Shows prompt and line anew, as after something else was written over them: between any two bytes. */
+void line_redraw(struct line_editor *editor);
 /* LINE_DONE: `text` is the line, until line_start. It is in the history already. */
 enum line_event line_byte(struct line_editor *editor, uint8_t byte);
 

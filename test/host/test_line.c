@@ -169,6 +169,30 @@ static void test_capacity(void **state)
     check_row();
 }
 
+/* A line of the log may come between any two bytes: what is typed is the same for it. */
+static void test_drawn_again(void **state)
+{
+    static const char keys[] = "uptime\r\nxy\x1b[Dz\x1b[3~\x1b[1~a\x1bOF\x0b";
+    const size_t count = sizeof keys - 1;
+
+    (void)state;
+    for (size_t between = 0; between <= count; between++) {
+        unsigned done = 0;
+        set_up(NULL);
+        for (size_t i = 0; i < count; i++) {
+            if (i == between)
+                line_redraw(&editor);
+            if (line_byte(&editor, (uint8_t)keys[i]) == LINE_DONE) {
+                done++;
+                line_start(&editor);
+            }
+        }
+        assert_int_equal(done, 1);
+        assert_string_equal(editor.text, "axz");
+        check_row();
+    }
+}
+
 static void test_any_bytes(void **state)
 {
     (void)state;
@@ -186,7 +210,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_editing, set_up),   cmocka_unit_test_setup(test_line_ends, set_up),
         cmocka_unit_test_setup(test_history, set_up),   cmocka_unit_test_setup(test_capacity, set_up),
-        cmocka_unit_test_setup(test_any_bytes, set_up),
+        cmocka_unit_test_setup(test_any_bytes, set_up), cmocka_unit_test_setup(test_drawn_again, set_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
