@@ -210,9 +210,9 @@ def make_disk(path, size=4 << 20):
     return path
 
 
-def net(transport, name="n0", capture=None, options=""):
+def net(transport, name="n0", capture=None, options="", backend="user"):
     suffix, more, _, _ = TRANSPORTS[transport]
-    arguments = ["-netdev", f"user,id={name}", "-device", f"virtio-net-{suffix},netdev={name}{more}{options}"]
+    arguments = ["-netdev", f"{backend},id={name}", "-device", f"virtio-net-{suffix},netdev={name}{more}{options}"]
     if capture:
         arguments += ["-object", f"filter-dump,id=dump-{name},netdev={name},file={capture}"]
     return arguments
