@@ -49,7 +49,7 @@ process_schedules_DEPENDS := $(OBJECT_HEADERS)
 HOST_TESTS += syscall
 syscall_SOURCES = $(OBJECT_SOURCES) kernel/process/thread.c kernel/process/scheduler.c kernel/process/ipc.c \
                   kernel/process/notification.c kernel/process/syscall.c kernel/process/console_write.c \
-                  kernel/process/names.c
+                  kernel/process/names.c test/host/support/syscall_scene.c
 syscall_CFLAGS  := $(OBJECT_CFLAGS)
 syscall_LIBS    := $(OBJECT_LIBS)
 syscall_DEPENDS := $(OBJECT_HEADERS)

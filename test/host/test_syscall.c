@@ -2,9 +2,8 @@
  * test_syscall.c: every system call with each thing that can be wrong with its arguments, one row each: what it must
  * say, and that it has changed nothing.
  *
- * The real calls, objects, threads and scheduler, on the machine of object_world.h with one CPU; what an argument
- * points to is found through the process's real page tables. test_abi.py holds the rows against docs/abi.md: each error
- * that a section promises has a row here, and each row's error is promised.
+ * test_abi.py holds the rows against docs/abi.md: each error that a section promises has a row here, and each row's
+ * error is promised. So the file is as long as the calls have ways to fail.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,368 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "object_world.h"
+#include "syscall_scene.h"
 
-#include <kernel/process/audit.h>
 #include <kernel/process/console_write.h>
-#include <kernel/process/syscall.h>
-#include <memory/memory.h>
-#include <platform/ipi.h>
-
-/* ---- What the kernel stands on, beyond object_world.h ------------------------------------------------------------ */
-
-static uint64_t now_ns;
-
-uint64_t clock_now(void)
-{
-    return now_ns;
-}
-
-uint64_t counter_read(void)
-{
-    return now_ns / 2;
-}
-
-void timer_start(struct timer *timer, uint64_t deadline_ns)
-{
-    timer->deadline_ns = deadline_ns;
-    timer->armed = true;
-}
-
-void timer_cancel_soon(struct timer *timer)
-{
-    timer->armed = false;
-}
-
-bool ipi_send(struct cpu *to, enum ipi kind)
-{
-    (void)to;
-    (void)kind;
-    fail_msg("there is no other CPU");
-    return false;
-}
-
-void clock_sleep(void)
-{
-}
-
-size_t user_extended_size(void)
-{
-    return 64;
-}
-
-void user_context_init(struct user_context *context, uintptr_t entry, uintptr_t stack, uint64_t first, uint64_t second)
-{
-    (void)first;
-    (void)second;
-    context->entry = entry;
-    context->stack = stack;
-}
-
-void user_switch(struct user_context *from, struct user_context *to)
-{
-    (void)from;
-    (void)to;
-}
-
-void user_run(struct user_context *context)
-{
-    (void)context;
-}
-
-void user_forget_predictions(void)
-{
-}
-
-/* The kernel's address of a byte of the running process; NULL: not mapped so. */
-static void *user_byte(uintptr_t address, bool write)
-{
-    struct page_table table = {.root = world_root(0), .table_at = physical_to_virtual};
-    uint64_t physical;
-    unsigned access;
-
-    if (address < USER_BOTTOM || address >= USER_TOP || !page_lookup(&table, address, &physical, &access) ||
-        (write && (access & MMU_WRITE) == 0))
-        return NULL;
-    return physical_to_virtual(physical);
-}
-
-bool user_copy_in(void *to, uintptr_t from, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        const char *byte = user_byte(from + i, false);
-        if (byte == NULL)
-            return false;
-        ((char *)to)[i] = *byte;
-    }
-    return true;
-}
-
-bool user_copy_out(uintptr_t to, const void *from, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        char *byte = user_byte(to + i, true);
-        if (byte == NULL)
-            return false;
-        *byte = ((const char *)from)[i];
-    }
-    return true;
-}
-
-/* ---- What was refused, as the audit is told ---------------------------------------------------------------------- */
-
-static enum status refused;
-
-void audit_refusal(const struct process *who, enum status status)
-{
-    (void)who;
-    if (status == STATUS_BAD_HANDLE || status == STATUS_REVOKED || status == STATUS_WRONG_TYPE ||
-        status == STATUS_DENIED)
-        refused = status;
-}
-
-/* ---- The scene: a process that calls, and what it has ------------------------------------------------------------ */
-
-/* Words in a row that stand for something of the scene; an address can have something added to it. */
-#define SCENE_TAG UINT64_C(0x5ce7e)
-#define SCENE(n)  (SCENE_TAG << 40 | (uint64_t)(n) << 32 | UINT64_C(0x80000000))
-
-enum { /* in things[] */
-       AN_ENDPOINT,
-       A_NOTIFICATION,
-       A_MEMORY,
-       A_CHILD,
-       A_THREAD,
-       THE_CLOCK,
-       THE_CONSOLE,
-       A_REPLY,
-       AN_OLD_REPLY,
-       A_BADGED,
-       AN_UNHEARD,
-       A_SERVED,
-       A_RAMDISK,
-       A_READABLE,
-       A_DATA,
-       A_CODE,
-       AN_ENDED,
-       AN_ENDED_THREAD,
-       THE_PAGE,
-       THE_CONSTANT,
-       THING_COUNT
-};
-
-#define ENDPOINT     SCENE(AN_ENDPOINT)
-#define NOTIFICATION SCENE(A_NOTIFICATION)
-#define MEMORY       SCENE(A_MEMORY) /* four pages, mapped nowhere */
-#define CHILD        SCENE(A_CHILD)  /* a process that has no thread yet */
-#define THREAD       SCENE(A_THREAD)
-#define CLOCK        SCENE(THE_CLOCK)
-#define CONSOLE      SCENE(THE_CONSOLE)
-#define REPLY        SCENE(A_REPLY)      /* of a call that waits for its answer */
-#define OLD_REPLY    SCENE(AN_OLD_REPLY) /* of one that is over */
-#define BADGED       SCENE(A_BADGED)     /* a handle of the endpoint that has a badge */
-#define UNHEARD      SCENE(AN_UNHEARD)   /* an endpoint that nobody can receive from */
-#define SERVED       SCENE(A_SERVED)     /* one that somebody waits at to receive */
-#define RAMDISK      SCENE(A_RAMDISK)
-#define READABLE     SCENE(A_READABLE) /* a handle of the memory that can only be read by */
-#define DATA         SCENE(A_DATA)     /* a memory that is mapped to be written */
-#define CODE         SCENE(A_CODE)     /* one that is mapped to be executed */
-#define ENDED        SCENE(AN_ENDED)   /* a process */
-#define ENDED_THREAD SCENE(AN_ENDED_THREAD)
-#define PAGE         SCENE(THE_PAGE) /* an address: a page to read and write, zeroes, behind which nothing is */
-#define END          (PAGE + PAGE_SIZE)
-#define CONSTANT     SCENE(THE_CONSTANT) /* a page to read */
-
-#define RIGHTS_CALL (RIGHT_CALL | RIGHT_TRANSFER)
-
-static uint64_t things[THING_COUNT];
-static struct process *caller, *other;
-static struct thread *thread, *second, *client, *late, *server; /* two of the caller's, three of the other's */
-static handle served;                                           /* the other's own, of the endpoint that he serves */
-static struct memory *page;
-static void *scheduler;
-
-static uint64_t meant(uint64_t word)
-{
-    if (word >> 40 != SCENE_TAG)
-        return word;
-    return things[word >> 32 & 0xff] + (word & 0xffffffff) - UINT64_C(0x80000000);
-}
-
-static handle give(struct process *process, struct object *object, uint32_t rights, uint64_t badge)
-{
-    handle number = 0;
-
-    object_hold(object);
-    assert_int_equal(handle_install(process, object, rights, badge, &number), STATUS_OK);
-    return number;
-}
-
-/* The only CPU goes on until it is this one's turn. */
-static void run_thread(const struct thread *wanted)
-{
-    lock_take(&objects_lock);
-    for (unsigned i = 0; thread_current() != wanted; i++) {
-        assert_true(i < 20);
-        cpu_local()->kernel_wanted = false; /* it has nothing to do */
-        thread_yield();
-        schedule();
-    }
-    lock_release(&objects_lock, 0);
-}
-
-/* The call as the thread makes it; what it gives is in its context, unless it waits. */
-static enum status ask(struct thread *who, uint64_t number, const uint64_t *arguments)
-{
-    run_thread(who);
-    who->context.number = number;
-    memcpy(who->context.arguments, arguments, sizeof who->context.arguments);
-    who->context.status = UINT64_MAX;
-    who->context.value = UINT64_MAX;
-    if (!system_call(who)) {
-        schedule(); /* as every trap does */
-        lock_release(&objects_lock, 0);
-    }
-    return (enum status)who->context.status;
-}
-
-#define ASK(who, call, ...) ask(who, SYSTEM_##call, (const uint64_t[6]){__VA_ARGS__})
-
-static const struct thread_parameters plain_thread = {.entry = 0x400000, .stack = 0x800000};
-
-static struct thread *make_thread(struct process *process)
-{
-    struct thread *made = NULL;
-
-    assert_int_equal(thread_create(process, &plain_thread, &made), STATUS_OK);
-    return made;
-}
-
-static struct process *make_process(struct process *parent, const uint64_t limits[])
-{
-    struct process_parameters parameters = world_parameters("process");
-    struct process *made = NULL;
-
-    memcpy(parameters.limits, limits, sizeof parameters.limits);
-    assert_int_equal(process_create(parent, &parameters, &made), STATUS_OK);
-    return made;
-}
-
-static const uint64_t plenty[BUDGET_COUNT] = {8 * MIB, 100, 8, 50, 500}, few[BUDGET_COUNT] = {64 * KIB, 10, 1, 4, 100};
-
-static uint64_t map(struct memory *memory, uint32_t access)
-{
-    uintptr_t address = 0;
-
-    assert_int_equal(memory_map(caller, memory, RIGHT_ALL, 0, 0, PAGE_SIZE, access, &address), STATUS_OK);
-    return address;
-}
-
-static handle make_memory(uint64_t size, struct memory **memory)
-{
-    handle number = 0;
-
-    assert_int_equal(memory_create(caller, size, memory), STATUS_OK);
-    assert_int_equal(handle_install(caller, &(*memory)->object, RIGHT_ALL, 0, &number), STATUS_OK);
-    return number;
-}
-
-static void set_memories(void)
-{
-    struct memory *memory, *constant, *code, *ramdisk;
-
-    things[A_MEMORY] = make_memory(4 * PAGE_SIZE, &memory);
-    things[A_READABLE] = give(caller, &memory->object, RIGHT_READ | RIGHT_DUPLICATE, 0);
-    things[A_DATA] = make_memory(2 * PAGE_SIZE, &page);
-    things[THE_PAGE] = map(page, RIGHT_READ | RIGHT_WRITE);
-    make_memory(PAGE_SIZE, &constant);
-    things[THE_CONSTANT] = map(constant, RIGHT_READ);
-    things[A_CODE] = make_memory(PAGE_SIZE, &code);
-    map(code, RIGHT_READ | RIGHT_EXECUTE);
-    assert_int_equal(memory_borrow(caller, WORLD_BASE, PAGE_SIZE, &ramdisk), STATUS_OK);
-    assert_int_equal(handle_install(caller, &ramdisk->object, RIGHT_ALL, 0, &things[A_RAMDISK]), STATUS_OK);
-}
-
-/* One call waits for its answer, the other's caller has lost patience; and a server waits to be called. */
-static void set_messages(void)
-{
-    struct endpoint *endpoint, *unheard, *theirs;
-    struct notification *notification;
-
-    things[AN_ENDPOINT] = world_endpoint(caller, &endpoint);
-    things[A_BADGED] = give(caller, &endpoint->object, RIGHT_ALL & ~(uint32_t)RIGHT_RECEIVE, 7);
-    things[A_NOTIFICATION] = world_notification(caller, &notification);
-    assert_int_equal(endpoint_create(caller, &unheard), STATUS_OK);
-    assert_int_equal(handle_install(caller, &unheard->object, RIGHTS_CALL, 0, &things[AN_UNHEARD]), STATUS_OK);
-    served = world_endpoint(other, &theirs);
-    things[A_SERVED] = give(caller, &theirs->object, RIGHTS_CALL, 0);
-    ASK(server, ipc_reply_receive, 0, 0, served, 0, 0, DEADLINE_NEVER);
-
-    handle called = give(other, &endpoint->object, RIGHT_CALL, 0);
-    ASK(late, ipc_call, called, MESSAGE(0, 0, 0), now_ns + 1000);
-    assert_int_equal(ASK(thread, ipc_reply_receive, 0, 0, things[AN_ENDPOINT], 0, 0, 0), STATUS_OK);
-    things[AN_OLD_REPLY] = thread->buffer->reply;
-    now_ns += 2000;
-    late->timer.fire(&late->timer);
-    assert_int_equal(late->context.status, STATUS_TIMED_OUT);
-    ASK(client, ipc_call, called, MESSAGE(0, 0, 0), DEADLINE_NEVER);
-    assert_int_equal(ASK(thread, ipc_reply_receive, 0, 0, things[AN_ENDPOINT], 0, 0, 0), STATUS_OK);
-    things[A_REPLY] = thread->buffer->reply;
-}
-
-static void set_processes(void)
-{
-    struct process *child = make_process(caller, few), *ended = make_process(caller, few);
-    struct thread *gone = make_thread(caller);
-
-    assert_int_equal(handle_install(caller, &child->object, RIGHT_ALL, 0, &things[A_CHILD]), STATUS_OK);
-    assert_int_equal(handle_install(caller, &ended->object, RIGHT_ALL, 0, &things[AN_ENDED]), STATUS_OK);
-    process_end(ended, END_KILLED, 0);
-    second = make_thread(caller);
-    things[A_THREAD] = give(caller, &second->object, RIGHT_ALL, 0);
-    things[AN_ENDED_THREAD] = give(caller, &gone->object, RIGHT_ALL, 0);
-    thread_end(gone);
-    things[THE_CLOCK] = give(caller, &clock_object, RIGHT_ALL, 0);
-    things[THE_CONSOLE] = give(caller, &console_object, RIGHT_ALL, 0);
-}
-
-/* Room for some more handles is there already: a table that has grown for a call that fails is no change. */
-static void begin(void)
-{
-    world_start(NULL);
-    assert_true(scheduler_init_cpu(cpu_at(0)));
-    scheduler = cpu_at(0)->scheduler;
-    now_ns = NANOSECONDS_PER_SECOND;
-    caller = make_process(&kernel_process, plenty);
-    other = make_process(&kernel_process, plenty);
-    thread = make_thread(caller);
-    client = make_thread(other);
-    late = make_thread(other);
-    server = make_thread(other);
-    set_memories();
-    set_messages();
-    set_processes();
-    assert_int_equal(handle_make_room(caller, 8), STATUS_OK);
-    world_reap();
-    run_thread(thread);
-    refused = STATUS_OK;
-}
-
-static void end(void)
-{
-    world_heap_left = -1;
-    lock_take(&objects_lock);
-    process_end(caller, END_KILLED, 0);
-    process_end(other, END_KILLED, 0);
-    assert_null(schedule());
-    object_release(&caller->object);
-    object_release(&other->object);
-    lock_release(&objects_lock, 0);
-    world_reap();
-    cpu_at(0)->scheduler = NULL;
-    free(scheduler);
-    world_end(NULL);
-}
 
 /* ---- What else can be wrong -------------------------------------------------------------------------------------- */
 
@@ -807,7 +447,7 @@ static void run_row(const struct row *row)
     struct before before;
     uint64_t arguments[6];
 
-    begin();
+    scene_begin();
     struct process *given_to = child();
     for (unsigned i = 0; i < 6; i++)
         arguments[i] = meant(row->arguments[i]);
@@ -831,7 +471,7 @@ static void run_row(const struct row *row)
         memcpy(given_to->limits, before.child_limits, sizeof before.child_limits);
     if (row->before == as_many_mappings_as_can_be)
         caller->space.mapping_count = before.mappings;
-    end();
+    scene_end();
 }
 
 static void test_rows(void **state)
@@ -852,7 +492,7 @@ static void test_nothing_is_made_without_room(void **state)
         for (const struct row *row = rows; row < rows + ROWS; row++) {
             if (row->call != creating[i] || row->before != no_handle_left)
                 continue;
-            begin();
+            scene_begin();
             uint64_t arguments[6], limit = caller->limits[BUDGET_HANDLES];
             for (unsigned j = 0; j < 6; j++)
                 arguments[j] = meant(row->arguments[j]);
@@ -862,7 +502,7 @@ static void test_nothing_is_made_without_room(void **state)
             assert_int_equal(ask(thread, row->call, arguments), STATUS_LIMIT);
             assert_int_equal(world_heap_left, 100);
             caller->limits[BUDGET_HANDLES] = limit;
-            end();
+            scene_end();
         }
 }
 
@@ -998,7 +638,7 @@ static void test_rights_are_enough(void **state)
             row++;
         if (one->right == 0)
             continue;
-        begin();
+        scene_begin();
         for (unsigned i = 0; i < 6; i++)
             arguments[i] = meant(row->arguments[i]);
         uint64_t *number = &arguments[one->index];
@@ -1007,7 +647,7 @@ static void test_rights_are_enough(void **state)
         set_parameters(one->call);
         if (ask(thread, one->call, arguments) == STATUS_DENIED)
             fail_msg("call %llu, argument %u: its right is not enough", (unsigned long long)one->call, one->index);
-        end();
+        scene_end();
     }
 }
 
@@ -1015,7 +655,7 @@ static void test_handles(void **state)
 {
     (void)state;
     for (const struct handle_argument *one = handles; one < handles + sizeof handles / sizeof handles[0]; one++) {
-        begin();
+        scene_begin();
         handle number = good(one->type);
         wants_no_number(one);
         wants_what_is_not_enough(one);
@@ -1026,7 +666,7 @@ static void test_handles(void **state)
             assert_int_equal(handle_revoke(caller, number), STATUS_OK);
             wants(one, stale, STATUS_REVOKED, "a stale one");
         }
-        end();
+        scene_end();
     }
 }
 
@@ -1034,14 +674,14 @@ static void test_handles(void **state)
 static void test_stale_handles_can_be_closed(void **state)
 {
     (void)state;
-    begin();
+    scene_begin();
     handle stale = copy_of(things[A_NOTIFICATION], RIGHT_WAIT);
     assert_int_equal(handle_revoke(caller, things[A_NOTIFICATION]), STATUS_OK);
     assert_int_equal(ASK(thread, handle_close, stale), STATUS_OK);
     assert_int_equal(ASK(thread, handle_info, stale), STATUS_BAD_HANDLE);
     assert_int_equal(ASK(thread, handle_revoke, things[THE_CLOCK]), STATUS_DENIED);
     assert_int_equal(ASK(thread, handle_revoke, things[THE_CONSOLE]), STATUS_DENIED);
-    end();
+    scene_end();
 }
 
 /* ---- What comes while a call waits ------------------------------------------------------------------------------- */
@@ -1221,12 +861,12 @@ static void test_meanwhile(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < sizeof events / sizeof events[0]; i++) {
-        begin();
+        scene_begin();
         enum status status = events[i].run();
         if (status != events[i].wanted)
             fail_msg("%s, event %u: wanted \"%s\", but: \"%s\"", events[i].call, i, status_text(events[i].wanted),
                      status < STATUS_COUNT ? status_text(status) : "it waits");
-        end();
+        scene_end();
     }
 }
 
@@ -1244,18 +884,18 @@ static void test_numbers_that_are_no_calls(void **state)
                                        UINT64_MAX};
 
     (void)state;
-    begin();
+    scene_begin();
     for (unsigned i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         assert_int_equal(ask(thread, numbers[i], (const uint64_t[6]){0}), STATUS_UNSUPPORTED);
         assert_int_equal(thread->context.value, 0);
     }
-    end();
+    scene_end();
 }
 
 static void test_values(void **state)
 {
     (void)state;
-    begin();
+    scene_begin();
     const struct process_info *info = physical_to_virtual(page->pages.run[0].physical);
     assert_int_equal(ASK(thread, abi_version, 0), STATUS_OK);
     assert_int_equal(thread->context.value, ABI_VERSION);
@@ -1275,14 +915,14 @@ static void test_values(void **state)
     assert_int_equal(thread->context.value, 2);
     assert_int_equal(ASK(thread, handle_duplicate, things[A_NOTIFICATION], RIGHT_WAIT, 0), STATUS_OK);
     assert_int_equal(rights_of(thread->context.value), RIGHT_WAIT);
-    end();
+    scene_end();
 }
 
 /* The caller ends in the middle of its call, and makes none any more. */
 static void test_who_ends_calls_no_more(void **state)
 {
     (void)state;
-    begin();
+    scene_begin();
     run_thread(thread);
     assert_int_equal(ASK(thread, thread_exit, 0), STATUS_OK);
     assert_true(thread->ending);
@@ -1294,7 +934,7 @@ static void test_who_ends_calls_no_more(void **state)
     assert_false(system_call(thread));
     lock_release(&objects_lock, 0);
     assert_int_equal(caller->used[BUDGET_OBJECTS], objects);
-    end();
+    scene_end();
 }
 
 int main(void)
