@@ -40,7 +40,7 @@ crash_DEPENDS := $(OBJECT_HEADERS) kernel/symbols.h
 # The real threads and IPC on CPUs that take turns.
 HOST_TESTS += process_schedules
 process_schedules_SOURCES = $(OBJECT_SOURCES) kernel/process/thread.c kernel/process/scheduler.c kernel/process/ipc.c \
-                            kernel/process/notification.c kernel/process/trap.c
+                            kernel/process/notification.c kernel/process/trap.c test/host/support/schedule_checks.c
 process_schedules_CFLAGS  := $(OBJECT_CFLAGS) -pthread
 process_schedules_LIBS    := $(OBJECT_LIBS)
 process_schedules_DEPENDS := $(OBJECT_HEADERS)

@@ -19,46 +19,35 @@
 
 #include <cmocka.h>
 
-#include "object_world.h"
 #include "random.h"
+#include "schedules.h"
 
 #include <kernel/process/crash.h>
 #include <kernel/process/syscall.h>
 #include <platform/ipi.h>
 
-enum { RUNS = 20, STEPS = 10000, TIMERS = 4096, THREADS_MOST = 40 };
+enum { RUNS = 20, STEPS = 10000, THREADS_MOST = 40 };
 
-static uint64_t seed;
-static struct test_random state;
+uint64_t seed;
+static struct test_random randomness;
 
-static uint64_t roll(uint64_t sides)
+uint64_t roll(uint64_t sides)
 {
-    return test_random64(&state) % sides;
+    return test_random64(&randomness) % sides;
 }
-
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: not so: %s; VMOS_SEED=%llu, step %u\n", __FILE__, __LINE__, #condition,            \
-                    (unsigned long long)seed, steps);                                                                  \
-            abort();                                                                                                   \
-        }                                                                                                              \
-    } while (0)
 
 /* ---- The baton ----------------------------------------------------------------------------------------------------
  */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed[WORLD_CPUS];
-static unsigned turn, steps;
-static bool left[WORLD_CPUS], closing, over;
-static uint64_t now_ns;
+static unsigned turn;
+unsigned steps;
+static bool left[WORLD_CPUS], closing;
+bool over;
+uint64_t now_ns;
 
-static struct {
-    bool ipi, asleep;
-} cpus[WORLD_CPUS];
-
-static void check_world(void);
+struct schedule_cpu cpus[WORLD_CPUS];
 
 static void describe(void)
 {
@@ -160,8 +149,8 @@ uint64_t counter_read(void)
 }
 
 /* Armed ones, and those that are taken out and about to fire on their CPU. */
-static struct timer *armed[TIMERS], *firing[WORLD_CPUS];
-static unsigned armed_count;
+struct timer *armed[TIMERS_MOST], *firing[WORLD_CPUS];
+unsigned armed_count;
 
 static void take_out(struct timer *timer)
 {
@@ -176,7 +165,7 @@ static void take_out(struct timer *timer)
 void timer_start(struct timer *timer, uint64_t deadline_ns)
 {
     take_out(timer);
-    CHECK(armed_count < TIMERS);
+    CHECK(armed_count < TIMERS_MOST);
     CHECK(timer->for_threads);
     timer->deadline_ns = deadline_ns;
     timer->armed = true;
@@ -348,7 +337,7 @@ static handle some_handle(const struct process *process)
         if (table->slots[index].object != NULL)
             return handle_number(index, table->slots[index].generation);
     }
-    return roll(2) != 0 ? 0 : test_random64(&state);
+    return roll(2) != 0 ? 0 : test_random64(&randomness);
 }
 
 static handle some_of_type(const struct process *process, enum object_type type)
@@ -488,7 +477,7 @@ static enum status with_object(struct thread *thread)
     case 3:
         if (handle_use(process, some_of_type(process, OBJECT_NOTIFICATION), OBJECT_NOTIFICATION, RIGHT_SIGNAL, &object,
                        NULL) == STATUS_OK)
-            notification_signal((struct notification *)object, test_random64(&state));
+            notification_signal((struct notification *)object, test_random64(&randomness));
         return STATUS_OK;
     case 4:
         if (handle_use(process, some_of_type(process, OBJECT_NOTIFICATION), OBJECT_NOTIFICATION, RIGHT_WAIT, &object,
@@ -532,7 +521,7 @@ bool system_call(struct thread *thread)
     case 4 ... 8:
         ipc_reply_receive(thread, roll(3) != 0 ? some_of_type(process, OBJECT_REPLY) : 0, some_message(thread),
                           roll(4) != 0 ? some_of_type(process, OBJECT_ENDPOINT) : 0,
-                          roll(3) == 0 ? some_of_type(process, OBJECT_NOTIFICATION) : 0, test_random64(&state),
+                          roll(3) == 0 ? some_of_type(process, OBJECT_NOTIFICATION) : 0, test_random64(&randomness),
                           some_deadline());
         break;
     case 9:
@@ -558,167 +547,6 @@ bool system_call(struct thread *thread)
         user_set_result(&thread->context, with_object(thread), 0);
     }
     return false;
-}
-
-/* ---- What must hold -----------------------------------------------------------------------------------------------
- */
-
-static unsigned times_queued(const struct thread_queue *queue, const struct queue_link *link)
-{
-    unsigned times = 0;
-    const struct queue_link *before = NULL;
-
-    for (const struct queue_link *at = queue->first; at != NULL; before = at, at = at->next) {
-        CHECK(at->previous == before);
-        times += at == link;
-    }
-    CHECK(queue->last == before);
-    return times;
-}
-
-/* Handles by which the thread's call can be answered. */
-static unsigned replies_to(const struct thread *thread)
-{
-    unsigned found = 0;
-
-    for (const struct process *process = processes; process != NULL; process = process->next)
-        for (uint32_t i = 0; process->handles.slots != NULL && i < process->handles.capacity; i++)
-            found += process->handles.slots[i].object == &thread->reply.object &&
-                     process->handles.slots[i].epoch == thread->reply.object.epoch;
-    return found;
-}
-
-/* Where somebody waits, the most urgent come first. */
-static void check_order(const struct thread_queue *queue)
-{
-    for (const struct queue_link *at = queue->first; at != NULL && at->next != NULL; at = at->next)
-        CHECK(at->thread->effective_priority >= at->next->thread->effective_priority);
-}
-
-static void check_waiting(const struct thread *thread)
-{
-    CHECK(thread->wait != WAIT_NOTHING);
-    if (thread->wait == WAIT_SEND)
-        CHECK(times_queued(&thread->endpoint->callers, &thread->endpoint_link) == 1);
-    else if (thread->wait == WAIT_EVENT && queue_contains(&thread->endpoint_link))
-        CHECK(times_queued(&thread->endpoint->receivers, &thread->endpoint_link) == 1);
-    if (queue_contains(&thread->notification_link)) {
-        CHECK(times_queued(&thread->notification->waiters, &thread->notification_link) == 1);
-        check_order(&thread->notification->waiters);
-    }
-    if (queue_contains(&thread->endpoint_link)) {
-        check_order(&thread->endpoint->callers);
-        check_order(&thread->endpoint->receivers);
-    }
-    if (thread->wait == WAIT_REPLY)
-        CHECK(replies_to(thread) == 1);
-    if (thread->wait == WAIT_SEND || (thread->wait == WAIT_EVENT && queue_contains(&thread->endpoint_link)))
-        CHECK(thread->endpoint->callers.first == NULL || thread->endpoint->receivers.first == NULL);
-}
-
-static void check_thread(const struct thread *thread)
-{
-    unsigned queued = 0, current = 0;
-
-    for (unsigned i = 0; i < WORLD_CPUS; i++) {
-        const struct scheduler *scheduler = cpu_at(i)->scheduler;
-        current += scheduler->current == thread;
-        for (unsigned priority = 0; priority < PRIORITIES; priority++) {
-            unsigned times = times_queued(&scheduler->queues[priority], &thread->run_link);
-            CHECK(times == 0 || (thread->cpu == i && thread->effective_priority == priority));
-            queued += times;
-        }
-        queued += times_queued(&scheduler->throttled, &thread->run_link);
-    }
-    CHECK(current == (thread->state == THREAD_RUNNING));
-    CHECK(queued == (thread->state == THREAD_READY || thread->state == THREAD_THROTTLED));
-    if (thread->state == THREAD_BLOCKED)
-        check_waiting(thread);
-    if (thread->running_on != NULL && thread->running_on != &thread->own)
-        CHECK(thread->running_on->user == thread && thread->running_on->owner->running_on == NULL);
-    CHECK(thread->own.user == NULL || thread->own.user->running_on == &thread->own);
-    CHECK(thread->running_on != NULL || (thread->state == THREAD_BLOCKED && thread->reply.lent != NULL));
-}
-
-/* No handle keeps a thread whose call is over. */
-static void check_replies(const struct process *process)
-{
-    for (uint32_t i = 0; process->handles.slots != NULL && i < process->handles.capacity; i++) {
-        const struct object *object = process->handles.slots[i].object;
-        if (object == NULL || object->type != OBJECT_REPLY || object == &ended_reply.object)
-            continue;
-        const struct thread *caller = ((const struct reply *)object)->caller;
-        CHECK(caller->state == THREAD_BLOCKED && caller->wait == WAIT_REPLY);
-        CHECK(caller->reply.holder == process && caller->reply.slot == i);
-    }
-}
-
-static bool will_look(unsigned index)
-{
-    const struct cpu *cpu = cpu_at(index);
-    bool due = false;
-
-    for (unsigned i = 0; i < armed_count; i++)
-        due |= armed[i]->cpu == cpu && armed[i]->deadline_ns <= now_ns;
-    return !cpus[index].asleep || cpus[index].ipi || due || cpu->woken;
-}
-
-/* Whoever runs is interrupted when his budget ends, when an equal has waited for a slice's length, and for anybody more
- * urgent. */
-static void check_current(unsigned index)
-{
-    const struct scheduler *scheduler = cpu_at(index)->scheduler;
-    const struct thread *thread = scheduler->current;
-
-    if (thread == NULL || thread->state != THREAD_RUNNING || thread->ending || scheduler->look_again ||
-        cpu_at(index)->kernel_wanted || cpu_at(index)->woken || firing[index] == &scheduler->timer)
-        return;
-    uint32_t waiting = scheduler->ready >> thread->effective_priority;
-    uint64_t alarm = scheduler->timer.armed ? scheduler->timer.deadline_ns : UINT64_MAX,
-             grain = 20 * NANOSECONDS_PER_MICROSECOND;
-    int64_t budget = thread->running_on->left_ns;
-    CHECK(waiting <= 1);
-    if (waiting != 0)
-        CHECK(alarm <= scheduler->slice_end_ns || alarm <= now_ns + grain);
-    if (thread->running_on->budget_ns < thread->running_on->period_ns)
-        CHECK(alarm <= now_ns + (uint64_t)(budget > 0 ? budget : 0) + grain);
-}
-
-/* As long as nobody is about to look, no CPU sleeps for whom another one has work. */
-static void check_sleepers(void)
-{
-    for (unsigned i = 0; i < WORLD_CPUS; i++) {
-        const struct scheduler *scheduler = cpu_at(i)->scheduler;
-        if (scheduler->current != NULL ? scheduler->look_again || cpus[i].ipi : will_look(i))
-            return;
-    }
-    for (unsigned i = 0; i < WORLD_CPUS; i++)
-        for (unsigned priority = 0; priority < PRIORITIES; priority++)
-            for (const struct queue_link *link = ((struct scheduler *)cpu_at(i)->scheduler)->queues[priority].first;
-                 link != NULL; link = link->next)
-                for (unsigned sleeper = 0; sleeper < WORLD_CPUS; sleeper++)
-                    CHECK((link->thread->cpus >> sleeper & 1) == 0 || !cpus[sleeper].asleep);
-}
-
-static void check_world(void)
-{
-    if (over)
-        return;
-    check_sleepers();
-    for (unsigned i = 0; i < WORLD_CPUS; i++) {
-        const struct scheduler *scheduler = cpu_at(i)->scheduler;
-        CHECK(scheduler->ready == 0 || will_look(i));
-        check_current(i);
-        for (unsigned priority = 0; priority < PRIORITIES; priority++)
-            CHECK((scheduler->queues[priority].first != NULL) == (scheduler->ready >> priority & 1));
-    }
-    if (roll(8) != 0)
-        return;
-    for (const struct process *process = processes; process != NULL; process = process->next) {
-        check_replies(process);
-        for (const struct thread *thread = process->threads; thread != NULL; thread = thread->next_in_process)
-            check_thread(thread);
-    }
 }
 
 /* ---- The kernel's own threads -------------------------------------------------------------------------------------
@@ -824,7 +652,7 @@ static void run(void)
 {
     pthread_t threads[WORLD_CPUS];
 
-    state.state = seed;
+    randomness.state = seed;
     memset(cpus, 0, sizeof cpus);
     memset(left, 0, sizeof left);
     memset(loaded, 0, sizeof loaded);
