@@ -358,7 +358,7 @@ static const struct command commands[] = {
     {"ps", "[NAME|ID]", "processes, or one in full with its threads", run_ps},
     {"handles", "NAME|ID", "what a process holds, with which rights", run_handles},
     {"kill", "NAME|ID", "end a process; init does not start it again", run_kill},
-    {"spawn", "NAME [ARGS]", "have init start bin/NAME", run_spawn},
+    {"spawn", "NAME [ARGS]", "have init start a service, or bin/NAME", run_spawn},
     {"restart", "NAME", "have init end it, if it runs, and start it anew", run_restart},
     {"audit", "", "who gave, took and was refused what, lately", run_audit},
     {"page", "[on|off|N]", "pause after every screen of output, or N lines", pager_command},

@@ -123,7 +123,7 @@ enum status memory_borrow(struct process *payer, uint64_t physical, uint64_t siz
     if (status != STATUS_OK)
         return status;
     *memory = CONTAINER_OF(object, struct memory, object);
-    (*memory)->borrowed = true;
+    (*memory)->borrowed = (*memory)->code = true;
     for (uint64_t end = physical + size; physical < end;) {
         uint64_t block = PAGE_SIZE;
         while (physical % (2 * block) == 0 && end - physical >= 2 * block)

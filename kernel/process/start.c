@@ -179,6 +179,7 @@ static enum status give_ramdisk(struct process *process, struct start_info *info
         log_error("init", "there is no memory for a copy of the initial ramdisk, and init goes without");
         return STATUS_OK;
     }
+    mmu_code_written((void *)(uintptr_t)pages, size);
     enum status status = memory_borrow(process, virtual_to_physical(pages), size, &memory);
     if (status != STATUS_OK)
         return status;

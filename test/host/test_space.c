@@ -199,6 +199,11 @@ static void borrowed_pages_stay_whose_they_are(void **state)
     }
     assert_int_equal(memory_map(process, borrowed, RIGHT_ALL, 0, 0, PAGE_SIZE, RIGHT_READ | RIGHT_WRITE, &at),
                      STATUS_READ_ONLY);
+    unsigned told = world_code_written; /* whoever lends them has told the caches */
+    assert_int_equal(
+        memory_map(process, borrowed, RIGHT_ALL, 0x40100000, 0, PAGE_SIZE, RIGHT_READ | RIGHT_EXECUTE, &at), STATUS_OK);
+    assert_int_equal(world_code_written, told);
+    assert_int_equal(memory_unmap(process, 0x40100000, PAGE_SIZE), STATUS_OK);
     assert_int_equal(memory_unmap(process, 0x40000000, 11 * PAGE_SIZE), STATUS_OK);
     object_release(&borrowed->object);
     frames_count(&after);
