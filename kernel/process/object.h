@@ -162,7 +162,8 @@ struct memory {
  * or than the budget has. */
 enum status memory_create(struct process *payer, uint64_t size, struct memory **memory);
 /* Pages that are somebody else's and stay for good: never writable. They may be mapped to be executed, so that
- * mmu_code_written was called of them before, by an address at which they are mapped: the kernel's image has no other. */
+ * mmu_code_written was called of them before, by an address at which they are mapped: the kernel's image has no other.
+ */
 enum status memory_borrow(struct process *payer, uint64_t physical, uint64_t size, struct memory **memory);
 /* Into a process, which pays for the mapping and its tables; `rights` are those of the handle, `access` what is wanted
  * (rule_map). STATUS_READ_ONLY: writable, but borrowed; else as rule_map and space_map. */

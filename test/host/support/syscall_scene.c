@@ -55,7 +55,8 @@ size_t user_extended_size(void)
     return 64;
 }
 
-void user_context_init(struct user_context *context, uintptr_t entry, uintptr_t stack, uint64_t argument, uint64_t buffer)
+void user_context_init(struct user_context *context, uintptr_t entry, uintptr_t stack, uint64_t argument,
+                       uint64_t buffer)
 {
     (void)argument;
     (void)buffer;
