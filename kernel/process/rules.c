@@ -67,8 +67,11 @@ uint64_t rule_used_ahead(uint64_t budget_ns, uint64_t period_ns, int64_t left_ns
         return 0;
     uint64_t ahead =
         remaining_ns < period_ns ? budget_ns * ((remaining_ns + 999) / 1000) / (period_ns / 1000) : budget_ns;
+    ahead = ahead < budget_ns ? ahead : budget_ns; /* what was rounded up */
     int64_t owed = (int64_t)ahead - left_ns;
-    return owed > 0 ? (uint64_t)owed : 0;
+    if (owed <= 0)
+        return 0;
+    return (uint64_t)owed < budget_ns ? (uint64_t)owed : budget_ns;
 }
 
 enum status rule_thread(const struct thread_parameters *parameters, uint32_t highest_priority, uint64_t cpus,

@@ -73,7 +73,8 @@ bool rule_budget(uint64_t limit, uint64_t used, uint64_t amount);
  * by: what is left of it. */
 uint64_t rule_debt(uint64_t owed_ns, uint64_t elapsed_ns, uint64_t promille);
 /* How much of its promise of `budget_ns` in each `period_ns` a thread has used before it was due, with `left_ns` of it
- * and the period ending in `remaining_ns` (0: it has ended). */
+ * and the period ending in `remaining_ns` (0: it has ended). Never more than a budget: what goes beyond that is the
+ * kernel's time, which no budget interrupts. */
 uint64_t rule_used_ahead(uint64_t budget_ns, uint64_t period_ns, int64_t left_ns, uint64_t remaining_ns);
 
 /* Parameters of threads: periods and budgets in their bounds, priority and CPUs within what the process may; gives the

@@ -282,7 +282,9 @@ static void set_promise(struct thread *thread, const struct thread_parameters *p
 
     own->budget_ns = parameters->budget_ns;
     own->period_ns = parameters->period_ns;
-    own->left_ns = (int64_t)parameters->budget_ns - (int64_t)debt_share(thread->process, promille, own->budget_ns);
+    /* Who is promised all of a CPU never waits for a period, and so could not pay. */
+    uint64_t most_ns = own->budget_ns < own->period_ns ? own->budget_ns : 0;
+    own->left_ns = (int64_t)parameters->budget_ns - (int64_t)debt_share(thread->process, promille, most_ns);
     own->period_end_ns = clock_now() + parameters->period_ns;
     own->promille = promille;
     own->promise = ++promises;

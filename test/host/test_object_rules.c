@@ -278,6 +278,22 @@ static void debts_are_paid_by_what_is_free(void **state)
     assert_int_equal(rule_debt(UINT64_MAX, 1, 1000), UINT64_MAX); /* as much as that is never owed */
 }
 
+/* Also of periods that are not whole microseconds: a debt must not come out of nothing. */
+static void never_more_than_a_budget(void **state)
+{
+    static const uint64_t periods[] = {100000, 100998, 100999, 199999, 1000001, 10 * NANOSECONDS_PER_SECOND};
+
+    (void)state;
+    for (unsigned p = 0; p < sizeof periods / sizeof periods[0]; p++)
+        for (uint64_t less = 1; less < 80000; less += 7919) {
+            uint64_t budget = periods[p] - less;
+            for (uint64_t into = 0; into < periods[p]; into += periods[p] / 7)
+                assert_true(rule_used_ahead(budget, periods[p], -1000000, periods[p] - into) <= budget);
+            for (uint64_t remaining = 0; remaining < 2000; remaining += 37) /* who has used nothing owes nothing */
+                assert_int_equal(rule_used_ahead(budget, periods[p], (int64_t)budget, periods[p] - remaining), 0);
+        }
+}
+
 static void what_is_used_ahead(void **state)
 {
     (void)state;
@@ -312,6 +328,7 @@ int main(void)
         cmocka_unit_test(threads_stay_within_their_process),
         cmocka_unit_test(debts_are_paid_by_what_is_free),
         cmocka_unit_test(what_is_used_ahead),
+        cmocka_unit_test(never_more_than_a_budget),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
