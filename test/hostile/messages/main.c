@@ -76,6 +76,7 @@ static enum status answer(handle reply, uint64_t message)
 
 static void replies(void)
 {
+    uint64_t threads = used(BUDGET_THREADS);
     handle reply, stale;
 
     WORKS(vmos_endpoint_create(&endpoint));
@@ -96,7 +97,6 @@ static void replies(void)
     wait_until_done();
     CHECK(outcome == STATUS_PEER_GONE, "who gets no answer is told: %s", status_text(outcome));
 
-    uint64_t threads = used(BUDGET_THREADS);
     WORKS(thread_start(call_endpoint, (void *)1, STACK, NULL)); /* does not wait for ever */
     reply = receive_call();
     wait_until_done();
