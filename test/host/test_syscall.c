@@ -892,6 +892,35 @@ static void test_numbers_that_are_no_calls(void **state)
     scene_end();
 }
 
+/* The caller may be promised a whole CPU; what it could be before. */
+static uint64_t plenty_of_time(void)
+{
+    scene_begin();
+    uint64_t limit = caller->limits[BUDGET_CPU];
+    caller->limits[BUDGET_CPU] = caller->used[BUDGET_CPU] + 1000;
+    return limit;
+}
+
+/* A promise of a whole CPU cannot pay a debt, since it never waits for a period: it takes none, and none is lost. */
+static void test_debts_outlive_a_whole_cpu(void **state)
+{
+    const uint64_t period = 10 * NANOSECONDS_PER_SECOND, limit = plenty_of_time();
+
+    (void)state;
+    thread->own.budget_ns = period / 2;
+    thread->own.period_ns = period;
+    thread->own.left_ns = 0;
+    thread->own.period_end_ns = now_ns + period;
+    const struct thread_parameters whole = {.budget_ns = period, .period_ns = period}, nothing = {0};
+    assert_int_equal(thread_configure(thread, &whole), STATUS_OK);
+    assert_int_equal(thread->own.left_ns, period);
+    assert_int_equal(caller->owed_ns, period / 2);
+    assert_int_equal(thread_configure(thread, &nothing), STATUS_OK);
+    assert_int_equal(caller->owed_ns, period / 2);
+    caller->limits[BUDGET_CPU] = limit;
+    scene_end();
+}
+
 static void test_values(void **state)
 {
     (void)state;
@@ -948,6 +977,7 @@ int main(void)
         cmocka_unit_test(test_meanwhile),
         cmocka_unit_test(test_numbers_that_are_no_calls),
         cmocka_unit_test(test_values),
+        cmocka_unit_test(test_debts_outlive_a_whole_cpu),
         cmocka_unit_test(test_who_ends_calls_no_more),
     };
 
